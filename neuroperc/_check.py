@@ -137,8 +137,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     except OSError as error:
         raise OSError(
-            error.errno, f"{target} could not be written ({error.strerror}); nothing was changed. Free space or "
-            "choose another folder"
+            error.errno,
+            f"{target} could not be written ({error.strerror}); nothing was changed. Free space or "
+            "choose another folder",
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
