@@ -1,4 +1,4 @@
-"""`Display`: the one place where degrees meet pixels, and codes meet luminance."""
+"""`Display`: the monitor, in degrees and pixels."""
 
 from __future__ import annotations
 
@@ -6,185 +6,17 @@ import dataclasses
 import math
 import sys
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._check import as_rng, check, fail, finite, integer, non_negative, one_of, pair, positive
+from .._check import as_rng, check, fail, finite, integer, one_of, pair, positive
+from . import angles
+from .angles import RAD, is_torch, like
+from .calibration import Calibration, DacFrames, nearest_codes
 
 Geometry = Literal["tangent", "small_angle"]
-
-_RAD = math.pi / 180
-
-
-def _is_torch(value: object) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
-
-
-def _like(arrays: tuple[Any, ...]) -> tuple[Any, list[Any]]:
-    """Return the namespace (torch if any input is a tensor, else NumPy) and the inputs as its floats."""
-    tensors = [a for a in arrays if _is_torch(a)]
-    if not tensors:
-        return np, [np.asarray(a, dtype=np.float64) for a in arrays]
-    torch = sys.modules["torch"]
-    floats = [t for t in tensors if t.is_floating_point()]
-    dtype = torch.get_default_dtype() if not floats else max((t.dtype for t in floats), key=lambda d: d.itemsize)
-    device = next((t.device for t in tensors if t.device.type != "cpu"), tensors[0].device)
-    return torch, [torch.as_tensor(a, dtype=dtype, device=device) for a in arrays]
-
-
-def _hypot(xp: Any, x: Any, y: Any) -> Any:
-    """Length whose gradient at zero is zero instead of NaN."""
-    square = x * x + y * y
-    if xp is np:
-        return np.sqrt(square)
-    safe = xp.where(square > 0, square, xp.ones_like(square))
-    return xp.where(square > 0, xp.sqrt(safe), xp.zeros_like(square))
-
-
-def _atan2(xp: Any, y: Any, x: Any) -> Any:
-    if xp is np:
-        return np.arctan2(y, x)
-    origin = (x == 0) & (y == 0)
-    return xp.atan2(xp.where(origin, xp.zeros_like(y), y), xp.where(origin, xp.ones_like(x), x))
-
-
-class DacFrames(NamedTuple):
-    """Codes for the graphics card, and how many values lay outside the gamut and were clipped."""
-
-    codes: np.ndarray
-    n_clipped: int
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What a monitor does with a code: the measured path from code to light.
-
-    Parameters
-    ----------
-    gamma
-        Exponent, one number or one a channel (red, green, blue). Ignored when `table` is given.
-    offset
-        Offset of the gain-offset-gamma model, light = ((1 - offset) code + offset) ** gamma, rescaled to 0 to 1;
-        one number or one a channel.
-    table
-        Measured light, shape (n_levels,) or (n_levels, 3), at evenly spaced codes from 0 to 1; any unit, increasing.
-    black_cd_m2, white_cd_m2
-        Luminance of the darkest and brightest grey, in cd/m2.
-    primaries_xyy
-        CIE (x, y, Y) of red, green and blue, three rows; Y in cd/m2.
-    spectra, wavelength_nm
-        Emission spectra of the primaries, shape (n_wavelengths, 3), and their wavelengths in nm.
-    bits
-        Bit depth of the graphics card and monitor, 8 to 16.
-    date
-        When it was measured (ISO 8601).
-
-    Raises
-    ------
-    ValueError
-        When a table does not increase, white is not brighter than black, or a number is not finite.
-
-    Examples
-    --------
-    >>> Calibration(gamma=(2.1, 2.2, 2.3), black_cd_m2=0.2, white_cd_m2=100).luminance_cd_m2(0.5)
-    50.1
-    """
-
-    gamma: float | tuple[float, float, float] = 2.2
-    offset: float | tuple[float, float, float] = 0.0
-    table: ArrayLike | None = None
-    black_cd_m2: float = 0.0
-    white_cd_m2: float = 100.0
-    primaries_xyy: tuple[tuple[float, float, float], ...] | None = None
-    spectra: ArrayLike | None = None
-    wavelength_nm: ArrayLike | None = None
-    bits: int = 8
-    date: str = ""
-
-    def __post_init__(self) -> None:
-        """Check every field."""
-        gamma = np.broadcast_to(np.asarray(self.gamma, dtype=float), (3,))
-        offset = np.broadcast_to(np.asarray(self.offset, dtype=float), (3,))
-        check(bool((np.isfinite(gamma) & (gamma > 0)).all()), "gamma", "finite and above 0", self.gamma)
-        check(bool((np.isfinite(offset) & (abs(offset) < 1)).all()), "offset", "between -1 and 1", self.offset)
-        non_negative("black_cd_m2", self.black_cd_m2)
-        positive("white_cd_m2", self.white_cd_m2)
-        check(self.white_cd_m2 > self.black_cd_m2, "white_cd_m2", "above black_cd_m2", self.white_cd_m2)
-        integer("bits", self.bits, 1)
-        if self.table is not None:
-            self._check_table(np.asarray(self.table, dtype=float))
-        if self.primaries_xyy is not None:
-            primaries = np.asarray(self.primaries_xyy, dtype=float)
-            check(primaries.shape == (3, 3), "primaries_xyy", "three rows of (x, y, Y)", self.primaries_xyy)
-            finite("primaries_xyy", primaries)
-            check(bool((primaries[:, 1:] > 0).all()), "primaries_xyy", "rows with y and Y above 0", self.primaries_xyy)
-        if (self.spectra is None) != (self.wavelength_nm is None):
-            fail("spectra", "given together with wavelength_nm", "only one of them")
-        if self.spectra is not None:
-            spectra = np.asarray(self.spectra, dtype=float)
-            finite("spectra", spectra)
-            check(spectra.shape == (np.size(self.wavelength_nm), 3), "spectra", "(n_wavelengths, 3)", spectra.shape)
-
-    def _check_table(self, table: np.ndarray) -> None:
-        ok = table.ndim in (1, 2) and len(table) >= 2 and (table.ndim == 1 or table.shape[1] == 3)
-        check(ok, "table", "of shape (n_levels,) or (n_levels, 3) with two levels or more", table.shape)
-        finite("table", table)
-        steps = np.diff(table, axis=0)
-        check(
-            bool((steps > 0).all()), "table", "increasing in every channel", f"a smallest step of {steps.min():g}",
-            "Average repeated measurements, or fit gamma and offset instead.",
-        )  # fmt: skip
-
-    @property
-    def channels_alike(self) -> bool:
-        """Whether red, green and blue share one curve, so that a grey picture may stay one channel."""
-        if self.table is not None:
-            table = np.asarray(self.table, dtype=float)
-            if table.ndim == 1:
-                return True
-            light = (table - table[0]) / (table[-1] - table[0])
-            return bool(np.allclose(light, light[:, :1], rtol=0, atol=1e-12))
-        return len(set(np.ravel(self.gamma))) == 1 and len(set(np.ravel(self.offset))) == 1
-
-    def _curve(self, channel: int) -> tuple[float, float]:
-        gamma = np.broadcast_to(np.asarray(self.gamma, dtype=float), (3,))[channel]
-        offset = np.broadcast_to(np.asarray(self.offset, dtype=float), (3,))[channel]
-        return float(gamma), float(offset)
-
-    def _levels(self, channel: int) -> np.ndarray | None:
-        if self.table is None:
-            return None
-        table = np.asarray(self.table, dtype=float)
-        column = table if table.ndim == 1 else table[:, channel]
-        return np.asarray((column - column[0]) / (column[-1] - column[0]))
-
-    def decode(self, code: ArrayLike, channel: int = 0) -> np.ndarray:
-        """Return the linear light, 0 to 1, that a code from 0 to 1 makes on one channel."""
-        code = np.asarray(code, dtype=np.float64)
-        levels = self._levels(channel)
-        if levels is not None:
-            return np.interp(code, np.linspace(0, 1, len(levels)), levels)
-        gamma, offset = self._curve(channel)
-        floor = max(offset, 0.0) ** gamma
-        return (np.maximum((1 - offset) * code + offset, 0) ** gamma - floor) / (1 - floor)
-
-    def encode(self, linear: ArrayLike, channel: int = 0) -> np.ndarray:
-        """Return the real-valued code, 0 to 1, that makes a linear light from 0 to 1 on one channel."""
-        linear = np.asarray(linear, dtype=np.float64)
-        levels = self._levels(channel)
-        if levels is not None:
-            return np.interp(linear, levels, np.linspace(0, 1, len(levels)))
-        gamma, offset = self._curve(channel)
-        floor = max(offset, 0.0) ** gamma
-        code = ((np.maximum(linear, 0) * (1 - floor) + floor) ** (1 / gamma) - offset) / (1 - offset)
-        return np.where(linear <= 0, 0.0, code)
-
-    def luminance_cd_m2(self, linear: Any) -> Any:
-        """Return cd/m2 for linear light (a number, an array or a tensor of greys)."""
-        return self.black_cd_m2 + (self.white_cd_m2 - self.black_cd_m2) * linear
 
 
 @dataclass(frozen=True)
@@ -223,7 +55,7 @@ class Display:
     --------
     >>> lab = Display(resolution_px=(1080, 1920), size_m=(0.30, 0.53), distance_m=0.57, refresh_hz=120)
     >>> round(lab.px_per_deg, 2)
-    35.92
+    35.93
     >>> round(float(lab.eccentricity_deg((0, 0), points_deg=(20, 20))), 4)
     27.2363
     """
@@ -302,7 +134,7 @@ class Display:
         common: dict[str, Any] = {"refresh_hz": refresh_hz, "geometry": geometry, "calibration": calibration}
         if distance_m is None:
             return cls(resolution_px, px_per_deg_hw=(density, density), **common)
-        pitch_m = positive("distance_m", distance_m) * _RAD / density
+        pitch_m = positive("distance_m", distance_m) * RAD / density
         height, width = _whole_pair("resolution_px", resolution_px)
         return cls(resolution_px, (height * pitch_m, width * pitch_m), distance_m, **common)
 
@@ -311,12 +143,10 @@ class Display:
         """Pixels per degree at the centre, vertical and horizontal."""
         if self.px_per_deg_hw is not None:
             return self.px_per_deg_hw
-        assert_size, distance = self.size_m, self.distance_m
-        if assert_size is None or distance is None:
-            fail("distance_m", "given", distance)
+        size, distance = self._measured("pixels per degree")
         return (
-            self.resolution_px[0] / assert_size[0] * distance * _RAD,
-            self.resolution_px[1] / assert_size[1] * distance * _RAD,
+            self.resolution_px[0] / size[0] * distance * RAD,
+            self.resolution_px[1] / size[1] * distance * RAD,
         )
 
     @property
@@ -331,7 +161,7 @@ class Display:
         height, width = (n / d for n, d in zip(self.resolution_px, self._density_hw, strict=True))
         if self.geometry == "small_angle":
             return height, width
-        return 2 * math.atan(height * _RAD / 2) / _RAD, 2 * math.atan(width * _RAD / 2) / _RAD
+        return 2 * math.atan(height * RAD / 2) / RAD, 2 * math.atan(width * RAD / 2) / RAD
 
     @property
     def nyquist_cpd(self) -> float:
@@ -356,12 +186,12 @@ class Display:
         ndarray of float64 or Tensor
             (..., 2), (x, y) in degrees from the screen's centre, y up. A tensor keeps device, dtype and gradient.
         """
-        xp, (points,) = _like((points_px,))
+        xp, (points,) = like((points_px,))
         _last_two("points_px", points)
         center, (vertical, horizontal) = self.center_px, self._density_hw
         x, y = (points[..., 0] - center[0]) / horizontal, (center[1] - points[..., 1]) / vertical
         if self.geometry == "tangent":
-            x, y = (xp.arctan(v * _RAD) / _RAD for v in (x, y))
+            x, y = (xp.arctan(v * RAD) / RAD for v in (x, y))
         return xp.stack((x, y), -1)
 
     def to_px(self, points_deg: Any) -> Any:
@@ -372,13 +202,13 @@ class Display:
         ValueError
             When a point in tangent geometry lies 90 degrees or more from the centre of a flat screen.
         """
-        xp, (points,) = _like((points_deg,))
+        xp, (points,) = like((points_deg,))
         _last_two("points_deg", points)
         x, y = points[..., 0], points[..., 1]
         if self.geometry == "tangent":
             if xp is np and np.any(np.abs(points) >= 90):
                 fail("points_deg", "within 90 degrees of a flat screen's centre", float(np.abs(points).max()))
-            x, y = (xp.tan(xp.clip(v, -89.99, 89.99) * _RAD) / _RAD for v in (x, y))
+            x, y = (xp.tan(xp.clip(v, -89.99, 89.99) * RAD) / RAD for v in (x, y))
         center, (vertical, horizontal) = self.center_px, self._density_hw
         return xp.stack((center[0] + x * horizontal, center[1] - y * vertical), -1)
 
@@ -405,7 +235,7 @@ class Display:
         ValueError
             When its shape is wrong, a number is not finite, or it lies off the screen.
         """
-        xp, (fixation,) = _like((fixation_deg,))
+        xp, (fixation,) = like((fixation_deg,))
         shape = tuple(fixation.shape)
         if shape != (2,) and not (len(shape) == 2 and shape[1] == 2 and (batch is None or shape[0] == batch)):
             wanted = "(2,) or (batch, 2)" if batch is None else f"(2,) or ({batch}, 2)"
@@ -446,16 +276,9 @@ class Display:
             fixation_deg = self.check_fixation(fixation_deg)
             if fixation_deg.ndim == 2:
                 fixation_deg = fixation_deg[:, None, None]
-        xp, (fixation, points) = _like((fixation_deg, points_deg))
+        xp, (fixation, points) = like((fixation_deg, points_deg))
         _last_two("points_deg", points)
-        if self.geometry == "small_angle":
-            delta = points - fixation
-            dx, dy = delta[..., 0], delta[..., 1]
-            return _hypot(xp, dx, dy), _atan2(xp, dy, dx)
-        gaze, right, up = self._frame(xp, fixation)
-        ray = _unit_ray(xp, points)
-        dx, dy, dz = ((ray * axis).sum(-1) for axis in (right, up, gaze))
-        return _atan2(xp, _hypot(xp, dx, dy), dz) / _RAD, _atan2(xp, dy, dx)
+        return angles.polar(xp, fixation, points, self.geometry == "tangent")
 
     def eccentricity_deg(self, fixation_deg: Any = (0.0, 0.0), points_deg: Any = None) -> Any:
         """Return the eccentricity of every pixel or of given points, in degrees; see `polar`.
@@ -474,31 +297,15 @@ class Display:
         `eccentricity_deg` and `angle_rad` broadcast; `fixation_deg` is (2,) or broadcasts against (..., 2). Rays that
         miss a flat screen come back just inside 90 degrees, off any picture.
         """
-        xp, (ecc, angle, fixation) = _like((eccentricity_deg, angle_rad, fixation_deg))
-        cos, sin = xp.cos(angle), xp.sin(angle)
-        if self.geometry == "small_angle":
-            return fixation + xp.stack((ecc * cos, ecc * sin), -1)
-        gaze, right, up = self._frame(xp, fixation)
-        radial = (xp.sin(ecc * _RAD) * cos)[..., None] * right + (xp.sin(ecc * _RAD) * sin)[..., None] * up
-        ray = (xp.cos(ecc * _RAD) + 0 * cos)[..., None] * gaze + radial
-        depth = xp.clip(ray[..., 2], 1e-4, None)
-        return xp.stack((xp.arctan(ray[..., 0] / depth), xp.arctan(ray[..., 1] / depth)), -1) / _RAD
-
-    @staticmethod
-    def _frame(xp: Any, fixation: Any) -> tuple[Any, Any, Any]:
-        """Gaze, right and up after the shortest rotation from straight ahead to the fixation."""
-        gaze = _unit_ray(xp, fixation)
-        x, y, z = gaze[..., 0], gaze[..., 1], gaze[..., 2]
-        right = xp.stack((1 - x * x / (1 + z), -x * y / (1 + z), -x), -1)
-        up = xp.stack((-x * y / (1 + z), 1 - y * y / (1 + z), -y), -1)
-        return gaze, right, up
+        xp, (ecc, angle, fixation) = like((eccentricity_deg, angle_rad, fixation_deg))
+        return angles.point_at(xp, ecc, angle, fixation, self.geometry == "tangent")
 
     def on_screen(self, points_deg: Any) -> Any:
         """Return whether each point (..., 2) falls on a pixel: floor(x + 0.5) is a column, floor(y + 0.5) a row.
 
         NaN points are not on the screen.
         """
-        xp, (points,) = _like((points_deg,))
+        xp, (points,) = like((points_deg,))
         _last_two("points_deg", points)
         # A flat screen ends before 90 degrees; beyond, the tangent would come back on the other side.
         inside = (abs(points) < 90).all(-1) if self.geometry == "tangent" else True
@@ -526,11 +333,13 @@ class Display:
         """
         positive("factor", factor)
         wanted = [n * factor for n in self.resolution_px]
-        whole = [round(n) for n in wanted]
+        whole = round(wanted[0]), round(wanted[1])
         ok = min(whole) >= 1 and max(abs(n - w) for n, w in zip(wanted, whole, strict=True)) < 1e-6
         check(ok, "factor", f"one that makes {self.resolution_px} whole pixels", factor, "Crop the display first.")
-        density = None if self.px_per_deg_hw is None else tuple(d * factor for d in self.px_per_deg_hw)
-        return dataclasses.replace(self, resolution_px=tuple(whole), px_per_deg_hw=density)
+        density = self.px_per_deg_hw
+        if density is not None:
+            density = density[0] * factor, density[1] * factor
+        return dataclasses.replace(self, resolution_px=whole, px_per_deg_hw=density)
 
     def to_dac(
         self,
@@ -566,14 +375,14 @@ class Display:
         bits = integer("bits", calibration.bits if bits is None else bits, 1)
         one_of("bits", bits, (8, 10, 12, 14, 16))
         one_of("dither", dither, (None, "noise"))
-        values = np.asarray(linear.detach().cpu() if _is_torch(linear) else linear, dtype=np.float64)
+        values = np.asarray(linear.detach().cpu() if is_torch(linear) else linear, dtype=np.float64)
         finite("linear", values)
         generator = as_rng(rng) if dither else None
         n_clipped = int(((values < 0) | (values > 1)).sum())
         values = np.clip(values, 0, 1)
         codes = np.empty(values.shape, dtype=np.uint8 if bits == 8 else np.uint16)
         for part, channel in self._channels(values.shape, calibration):
-            codes[part] = _nearest_codes(values[part], calibration, channel, 2**bits - 1, generator)
+            codes[part] = nearest_codes(values[part], calibration, channel, 2**bits - 1, generator)
         return DacFrames(codes, n_clipped)
 
     def from_dac(self, codes: ArrayLike, bits: int | None = None) -> np.ndarray:
@@ -685,7 +494,7 @@ class Display:
         known = {field.name for field in dataclasses.fields(cls)}
         check(set(fields) <= known, "fields", f"among {sorted(known)}", sorted(set(fields) - known))
         check("resolution_px" in fields, "fields", "with resolution_px", sorted(fields))
-        values = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
         if values.get("calibration") is not None:
             inner = {key: _tuples(v) for key, v in values["calibration"].items()}
             values["calibration"] = Calibration(**inner)
@@ -720,20 +529,3 @@ def _whole_pair(name: str, value: Any) -> tuple[int, int]:
 def _last_two(name: str, points: Any) -> None:
     if points.ndim == 0 or points.shape[-1] != 2:
         fail(name, "of shape (..., 2), (x, y)", f"shape {tuple(points.shape)}")
-
-
-def _unit_ray(xp: Any, points_deg: Any) -> Any:
-    x, y = xp.tan(points_deg[..., 0] * _RAD), xp.tan(points_deg[..., 1] * _RAD)
-    length = xp.sqrt(x * x + y * y + 1)
-    return xp.stack((x / length, y / length, 1 / length), -1)
-
-
-def _nearest_codes(
-    light: np.ndarray, calibration: Calibration, channel: int, top: int, rng: np.random.Generator | None
-) -> np.ndarray:
-    """Codes whose light is nearest (or, with `rng`, right on average)."""
-    low = np.clip(np.floor(calibration.encode(light, channel) * top + 1e-9), 0, top - 1)
-    below, above = calibration.decode(low / top, channel), calibration.decode((low + 1) / top, channel)
-    share = np.where(above > below, (light - below) / np.where(above > below, above - below, 1), 0.0)
-    step = share >= 0.5 if rng is None else rng.random(light.shape) < share
-    return np.asarray(low + step)
