@@ -1,4 +1,4 @@
-"""data."""
+"""What goes in and comes out: stimuli, responses, fixations, and one reader a file format."""
 
 import lazy_loader as _lazy
 
