@@ -84,6 +84,14 @@ def pair(name: str, value: Any, what: str = "(height, width)") -> tuple[float, f
     return first, second
 
 
+def whole_pair(name: str, value: Any) -> tuple[int, int]:
+    """Return two whole numbers of at least 1, such as a picture's (height, width)."""
+    first, second = pair(name, value)
+    whole = first == int(first) and second == int(second) and min(first, second) >= 1
+    check(whole, name, "two whole numbers of at least 1", value)
+    return int(first), int(second)
+
+
 def finite(name: str, array: Any, remedy: str = "Remove or replace NaN and infinite values first.") -> None:
     """Raise when a NumPy array or torch tensor holds NaN or infinity; say how many and where the first one is."""
     bad = ~np.isfinite(array) if not hasattr(array, "isfinite") else ~array.isfinite()

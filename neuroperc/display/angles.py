@@ -12,6 +12,7 @@ RAD = math.pi / 180
 
 
 def is_torch(value: object) -> bool:
+    """Return whether a value is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
@@ -72,7 +73,7 @@ def polar(xp: Any, fixation: Any, points: Any, tangent: bool) -> tuple[Any, Any]
 
 
 def point_at(xp: Any, ecc: Any, angle: Any, fixation: Any, tangent: bool) -> Any:
-    """The inverse of `polar`."""
+    """Return the screen point at a polar position: the inverse of `polar`."""
     cos, sin = xp.cos(angle), xp.sin(angle)
     if not tangent:
         return fixation + xp.stack((ecc * cos, ecc * sin), -1)

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._check import as_rng, check, fail, finite, integer, one_of, pair, positive
-from . import angles
+from .._check import as_rng, check, fail, finite, integer, one_of, pair, positive, whole_pair
+from . import angles, exchange
 from .angles import RAD, is_torch, like
 from .calibration import Calibration, DacFrames, nearest_codes
 
@@ -70,7 +70,7 @@ class Display:
 
     def __post_init__(self) -> None:
         """Check every field and settle the geometry."""
-        height, width = _whole_pair("resolution_px", self.resolution_px)
+        height, width = whole_pair("resolution_px", self.resolution_px)
         object.__setattr__(self, "resolution_px", (height, width))
         positive("refresh_hz", self.refresh_hz)
         if self.distance_m is not None:
@@ -135,7 +135,7 @@ class Display:
         if distance_m is None:
             return cls(resolution_px, px_per_deg_hw=(density, density), **common)
         pitch_m = positive("distance_m", distance_m) * RAD / density
-        height, width = _whole_pair("resolution_px", resolution_px)
+        height, width = whole_pair("resolution_px", resolution_px)
         return cls(resolution_px, (height * pitch_m, width * pitch_m), distance_m, **common)
 
     @property
@@ -223,7 +223,7 @@ class Display:
             (height, width) of a subsampled grid and its (vertical, horizontal) step: its sample i sits at pixel
             i * stride of the full picture. Default: every pixel.
         """
-        height, width = self.resolution_px if shape_px is None else _whole_pair("shape_px", shape_px)
+        height, width = self.resolution_px if shape_px is None else whole_pair("shape_px", shape_px)
         rows, columns = np.arange(height) * stride_px[0], np.arange(width) * stride_px[1]
         return np.asarray(self.to_deg(np.stack(np.meshgrid(columns, rows), -1)))
 
@@ -317,7 +317,7 @@ class Display:
 
     def crop(self, resolution_px: tuple[int, int]) -> Display:
         """Return the central part of the screen, (height, width) in pixels; larger than the screen extends it."""
-        height, width = _whole_pair("resolution_px", resolution_px)
+        height, width = whole_pair("resolution_px", resolution_px)
         size = self.size_m
         if size is not None:
             size = (size[0] * height / self.resolution_px[0], size[1] * width / self.resolution_px[1])
@@ -420,13 +420,7 @@ class Display:
     def to_bids(self) -> dict[str, Any]:
         """Return the `StimulusPresentation` object of BIDS eye tracking 1.11: metres, pixels, (width, height) order."""
         size, distance = self._measured("BIDS export")
-        return {
-            "ScreenDistance": distance,
-            "ScreenOrigin": ["top", "left"],
-            "ScreenRefreshRate": self.refresh_hz,
-            "ScreenResolution": [self.resolution_px[1], self.resolution_px[0]],
-            "ScreenSize": [size[1], size[0]],
-        }
+        return exchange.to_bids(self.resolution_px, size, distance, self.refresh_hz)
 
     @classmethod
     def from_bids(cls, presentation: dict[str, Any], *, geometry: Geometry = "tangent") -> Display:
@@ -437,13 +431,7 @@ class Display:
         ValueError
             When one of ScreenDistance, ScreenResolution and ScreenSize is missing.
         """
-        for key in ("ScreenDistance", "ScreenResolution", "ScreenSize"):
-            check(key in presentation, "StimulusPresentation", f"complete ({key})", sorted(presentation))
-        width_m, height_m = pair("ScreenSize", presentation["ScreenSize"], "[width, height] in metres")
-        width, height = _whole_pair("ScreenResolution", presentation["ScreenResolution"])
-        rate = presentation.get("ScreenRefreshRate", 60.0)
-        distance = presentation["ScreenDistance"]
-        return cls((height, width), (height_m, width_m), distance, refresh_hz=rate, geometry=geometry)
+        return cls(**exchange.from_bids(presentation), geometry=geometry)
 
     def to_psychopy(self, name: str = "neuroperc") -> dict[str, Any]:
         """Return what PsychoPy's Monitor needs: centimetres, sizePix as (width, height), gamma, and the units to use.
@@ -452,18 +440,10 @@ class Display:
         vertically; `pixel_aspect` (height over width of a pixel) says by how much.
         """
         size, distance = self._measured("monitor export")
-        pitch = size[0] / self.resolution_px[0], size[1] / self.resolution_px[1]
         gamma = None if self.calibration is None else np.ravel(self.calibration.gamma).tolist()
-        return {
-            "name": name,
-            "width_cm": size[1] * 100,
-            "distance_cm": distance * 100,
-            "size_pix": [self.resolution_px[1], self.resolution_px[0]],
-            "gamma": gamma,
-            "refresh_hz": self.refresh_hz,
-            "units": "degFlatPos" if self.geometry == "tangent" else "deg",
-            "pixel_aspect": pitch[0] / pitch[1],
-        }
+        units = "degFlatPos" if self.geometry == "tangent" else "deg"
+        monitor = exchange.to_psychopy(self.resolution_px, size, distance, self.refresh_hz)
+        return {"name": name, **monitor, "gamma": gamma, "units": units}
 
     def _measured(self, what: str) -> tuple[tuple[float, float], float]:
         if self.size_m is None or self.distance_m is None:
@@ -501,29 +481,11 @@ class Display:
         return cls(**values)
 
     def _repr_html_(self) -> str:
-        height, width = self.extent_deg
-        rows = {
-            "resolution": f"{self.resolution_px[0]} × {self.resolution_px[1]} px (h × w)",
-            "extent": f"{height:.4g}° × {width:.4g}° (h × w)",
-            "at the centre": f"{self.px_per_deg:.4g} px/°, Nyquist {self.nyquist_cpd:.4g} cpd",
-            "refresh": f"{self.refresh_hz:g} Hz",
-            "geometry": f"{self.geometry}, calibration {'measured' if self.calibration else 'none'}",
-        }
-        cells = "".join(f"<tr><th style='text-align:left'>{key}</th><td>{v}</td></tr>" for key, v in rows.items())
-        return f"<table><caption>Display</caption>{cells}</table>"
+        return exchange.html_table(self)
 
 
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
-
-
-def _whole_pair(name: str, value: Any) -> tuple[int, int]:
-    first, second = pair(name, value)
-    check(
-        first == int(first) and second == int(second) and min(first, second) >= 1,
-        name, "(height, width), two whole numbers of at least 1", value,
-    )  # fmt: skip
-    return int(first), int(second)
 
 
 def _last_two(name: str, points: Any) -> None:
