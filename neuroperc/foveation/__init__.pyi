@@ -1,1 +1,4 @@
-__all__: list[str]
+from .ringpool import RingPool as RingPool
+from .ringpool import RingTable as RingTable
+
+__all__ = ["RingPool", "RingTable"]
