@@ -239,14 +239,15 @@ def validate(kind: type, values: Mapping[str, Any], where: str) -> Any:
     try:
         return adapter.validate_python(dict(values))
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt name explains the missing one, so it is told first.
+        first = min(error.errors(), key=lambda each: each["type"] != "unexpected_keyword_argument")
         name = ".".join(str(part) for part in first["loc"]) or kind.__name__
         if first["type"] == "unexpected_keyword_argument":
             known = [f.name for f in dataclasses.fields(kind)]
             close = difflib.get_close_matches(name, known, n=1)
             remedy = f"Did you mean {close[0]}?" if close else f"{kind.__name__} has {', '.join(known)}."
             fail(where, f"made of fields of {kind.__name__}", f"{name} = {first['input']!r}", remedy)
-        if first["type"] == "missing_argument":
+        if first["type"] == "missing":
             fail(f"{where} {name}", "given", "nothing", f"Add {name} to {where}.")
         fail(f"{where} {name}", "valid", first["input"], first["msg"] + ".")
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .._check import check, fail
+from .._check import atomic_path, check, fail
 from .claims import Claim, Result
 
-__all__ = ["ledger", "load_results"]
+__all__ = ["ledger", "load_results", "write_ledger"]
 
 
 def load_results(folder: str | os.PathLike[str]) -> list[Result]:
@@ -77,6 +78,50 @@ def ledger(results_folder: str | os.PathLike[str]) -> str:
     for result in results:
         lines += ["", f"## {result.title}", "", *_ledger_table(result)]
     return "\n".join(lines) + "\n"
+
+
+def write_ledger(results_folder: str | os.PathLike[str], *, dry_run: bool = False) -> tuple[Path, bool]:
+    """Write ``LEDGER.md`` beside the results.
+
+    Parameters
+    ----------
+    results_folder
+        Folder with the JSON files of `run_experiment`.
+    dry_run
+        Write nothing, only compare.
+
+    Returns
+    -------
+    path : pathlib.Path
+        The ledger.
+    current : bool
+        Whether the file already said what the results say.
+
+    Raises
+    ------
+    ValueError
+        As `load_results`; also when a picture is not the one its result was written with.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> write_ledger(tempfile.mkdtemp(), dry_run=True)[1]
+    False
+    """
+    folder = Path(results_folder)
+    for result in load_results(folder):
+        for name, digest in result.artifacts.items():
+            found = hashlib.sha256((folder / name).read_bytes()).hexdigest() if (folder / name).is_file() else "no file"
+            check(
+                found == digest, name, f"the picture of its result, sha256 {digest[:12]}", found[:12], "Run it again."
+            )
+    text = ledger(folder)
+    path = folder / "LEDGER.md"
+    current = path.is_file() and path.read_text(encoding="utf-8") == text
+    if not current and not dry_run:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return path, current
 
 
 def _ledger_table(result: Result) -> list[str]:

@@ -1,1 +1,27 @@
-__all__: list[str]
+from .curves import agreement_by_eccentricity as agreement_by_eccentricity
+from .curves import transfer as transfer
+from .field import cortex as cortex
+from .field import windows as windows
+from .gaze import scanpath as scanpath
+from .images import mark_fixation as mark_fixation
+from .images import show_image as show_image
+from .look import COLORS as COLORS
+from .look import STYLE as STYLE
+from .look import figure as figure
+from .look import png as png
+from .look import style as style
+
+__all__ = [
+    "COLORS",
+    "STYLE",
+    "agreement_by_eccentricity",
+    "cortex",
+    "figure",
+    "mark_fixation",
+    "png",
+    "scanpath",
+    "show_image",
+    "style",
+    "transfer",
+    "windows",
+]

@@ -1,0 +1,181 @@
+"""The command line: every verb is a thin shell over one function.
+
+Imports stand inside the verbs, so that ``neuroperc --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import __version__
+
+app = typer.Typer(
+    name="neuroperc",
+    help="Foveated vision, visual search, motion, neural fitting and fMRI decoding, in degrees of visual angle.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of every random draw.")]
+Device = Annotated[str | None, typer.Option(help="Torch device, such as cpu or cuda.  [default: cpu]")]
+
+
+def main() -> None:
+    """Run the command line; an error of the library is one red line and exit code 2."""
+    try:
+        app()
+    except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.secho(f"neuroperc: {' '.join(str(error).split())}", fg=typer.colors.RED, err=True)
+        sys.exit(2)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"neuroperc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the page; made if it is missing.")] = Path("neuroperc-demo"),
+    seed: Seed = 0,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Take the guided tour: a photograph through every stage, one HTML page of pictures with their numbers."""
+    from ..demo import run_demo
+
+    page = run_demo(out, seed=seed, device=device, progress=not as_json)
+    _say({"page": str(page)}, f"Open {page} in a browser.", as_json)
+
+
+@app.command()
+def info(as_json: Json = False) -> None:
+    """Print versions, device, threads, and the data folder with what is in it."""
+    facts = _facts()
+    rows = {**facts, "versions": ", ".join(f"{k} {v}" for k, v in facts["versions"].items() if v)}
+    _say(facts, "\n".join(f"{name:<12} {value}" for name, value in rows.items()), as_json)
+
+
+@app.command()
+def foveate(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A picture, a folder of pictures, or a movie.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The file or folder to write.")],
+    fixation: Annotated[
+        list[str] | None,
+        typer.Option(metavar="X,Y", help="Gaze in degrees from the centre, y up; may be repeated.  [default: 0,0]"),
+    ] = None,
+    px_per_deg: Annotated[float | None, typer.Option(help="Pixels per degree at the centre of the screen.")] = None,
+    size_deg: Annotated[
+        str | None, typer.Option(metavar="H,W", help="Height and width of the picture, instead of --px-per-deg.")
+    ] = None,
+    gaze: Annotated[Path | None, typer.Option(help="For a movie: CSV with the columns time_s, x_deg, y_deg.")] = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Write pictures or a movie as a fovea resolves them, for one gaze or several."""
+    from .pictures import foveate_files
+
+    written = foveate_files(
+        source,
+        target,
+        fixations_deg=[_pair("--fixation", text) for text in fixation or []],
+        px_per_deg=px_per_deg,
+        size_deg=None if size_deg is None else _pair("--size-deg", size_deg),
+        gaze=gaze,
+        device=device,
+        progress=not as_json,
+    )
+    _say({"written": [str(path) for path in written]}, "\n".join(map(str, written)), as_json)
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="A name under ./experiments, or the path of a script.")],
+    profile: Annotated[str, typer.Option(help="Table of parameters: smoke or paper.")] = "smoke",
+    out: Annotated[Path | None, typer.Option(help="Folder for JSON and PNG.  [default: results]")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Replace the seed of the profile.")] = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Run a paper's experiment and judge its claims."""
+    from ..experiment import run_experiment
+
+    result = run_experiment(experiment, profile=profile, out=out, seed=seed, device=device, progress=not as_json)
+    verdict = {True: "holds", False: "DOES NOT HOLD", None: "not measured"}
+    lines = [f"{claim.key}: {verdict[claim.holds]} ({claim.ours} {claim.unit})" for claim in result.claims]
+    lines.append(f"deviations: {'; '.join(result.deviations) or 'none'}")
+    _say(result.to_dict(), "\n".join(lines), as_json)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Folder with the JSON files of `run`.")] = Path("experiments/results"),
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 when LEDGER.md is out of date.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write LEDGER.md: every claim of every result, whether it holds or not."""
+    from ..experiment import write_ledger
+
+    path, current = write_ledger(results, dry_run=check)
+    state = "is up to date" if current else ("is out of date: run `neuroperc report`" if check else "was written")
+    _say({"ledger": str(path), "current": current}, f"{path} {state}", as_json)
+    if check and not current:
+        raise typer.Exit(1)
+
+
+def _say(facts: dict[str, Any], text: str, as_json: bool) -> None:
+    typer.echo(json.dumps(facts, indent=1, ensure_ascii=False) if as_json else text)
+
+
+def _pair(option: str, text: str) -> tuple[float, float]:
+    from .._check import fail, pair
+
+    parts = text.split(",")
+    if len(parts) != 2:
+        fail(option, "two numbers with a comma", text, f"Write for example {option} 2.5,-1.")
+    try:
+        return pair(option, parts, "with a comma")
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+def _facts() -> dict[str, Any]:
+    """Return what `info` prints: where this runs, and which data it can see."""
+    import os
+
+    import torch
+
+    from ..experiment import provenance
+
+    facts = provenance()
+    facts["cuda"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] or "none"
+    folder = os.environ.get("NEUROPERC_DATA")
+    facts["data"] = folder or "NEUROPERC_DATA is unset: packaged samples only"
+    if folder and not Path(folder).is_dir():
+        facts["data"] += " (NOT A FOLDER)"
+    elif folder:
+        facts["data holds"] = ", ".join(sorted(p.name for p in Path(folder).iterdir() if p.is_dir())) or "nothing"
+    return facts
