@@ -58,9 +58,10 @@ def test_window_map_follows_the_gaze():
 
 def test_radii_in_degrees_use_the_display():
     lab = Display(resolution_px=(200, 400), size_m=(0.5, 1.0), distance_m=0.4)
-    pool = RingPool(lab, RingTable((2, 6), radii_deg=(20.0,)), stride_px=1)
-    window = pool.window_map_px((200, 400), fixation_deg=(15, -5))
-    assert ((window == 2).numpy() == (lab.eccentricity_deg((15, -5)) < 20)).all()
+    pool = RingPool(lab, RingTable((2, 6), radii_deg=(20.0,)))
+    window = pool.window_map_px((100, 200), fixation_deg=(15, -5))  # 50 x 100 cells of 4 x 4 px
+    centers = lab.to_deg(np.stack(np.meshgrid(np.arange(100) * 4 + 1.5, np.arange(50) * 4 + 1.5), -1))
+    assert ((window == 2).numpy() == (lab.eccentricity_deg((15, -5), centers) < 20)).all()
 
 
 def test_a_fixation_per_item_equals_the_loop():
