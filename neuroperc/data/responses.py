@@ -260,7 +260,7 @@ def _average(responses: xr.DataArray, use: np.ndarray) -> xr.DataArray:
     dtype = values.dtype if values.dtype.kind in "fc" else np.dtype(np.float64)
     rows = np.flatnonzero(use)
     member = scipy.sparse.csr_matrix((np.ones(rows.size, dtype), (groups[rows], rows)), (first.size, len(groups)))
-    there = np.asarray(values == values)  # False for NaN only
+    there: np.ndarray = np.asarray(values == values)  # False for NaN only
     total = member @ np.where(there, values, 0).astype(dtype, copy=False)
     counts = member.real @ there.astype(dtype).real
     with np.errstate(invalid="ignore"):
