@@ -86,15 +86,17 @@ class Net(nn.Module):
         shape = "(batch, channel, height, width)" if dims == 4 else "(batch, time, channel, height, width)"
         if isinstance(images, Tensor):
             check(images.ndim == dims, "images", f"of shape {shape} for {self.name}", tuple(images.shape))
-        x = self.preprocess(images)
+        return self.run(self.preprocess(images))
+
+    def run(self, prepared: Tensor) -> Any:
+        """Call the network with what `preprocess` returned, in the network's own layout."""
         if self.takes == "movies":
-            return self.net(x.transpose(1, 2))
+            return self.net(prepared.transpose(1, 2))
         if self.takes == "frame pairs":
-            check(
-                x.shape[1] == 2, "images", "movies of two frames", f"{x.shape[1]} frames", "Pass movie[:, t : t + 2]."
-            )
-            return self.net(x[:, 0].contiguous(), x[:, 1].contiguous())
-        return self.net(list(x)) if self.as_list else self.net(x)
+            n = prepared.shape[1]
+            check(n == 2, "images", "movies of two frames", f"{n} frames", "Pass movie[:, t : t + 2].")
+            return self.net(prepared[:, 0].contiguous(), prepared[:, 1].contiguous())
+        return self.net(list(prepared)) if self.as_list else self.net(prepared)
 
     def extra_repr(self) -> str:
         """Show name, weights and input convention."""
