@@ -1,4 +1,5 @@
+from .cortex import LogPolar as LogPolar
 from .ringpool import RingPool as RingPool
 from .ringpool import RingTable as RingTable
 
-__all__ = ["RingPool", "RingTable"]
+__all__ = ["LogPolar", "RingPool", "RingTable"]
