@@ -16,6 +16,9 @@ import pandas as pd
 
 from .._check import check, fail
 
+#: What text columns are made of: pandas 3 has a type for text, pandas 2 keeps objects.
+TEXT = pd.Series(["a"]).dtype
+
 
 @contextmanager
 def atomic_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
@@ -120,23 +123,27 @@ def read_table(path: Path, kinds: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def is_text(column: pd.Series[Any]) -> bool:
+    """Whether a column holds text only, apart from missing values."""
+    known = column.dtype in (TEXT, np.dtype(object))
+    return known and all(isinstance(value, str) for value in column[column.notna()])
+
+
 def _kind(name: str, column: pd.Series[Any]) -> dict[str, Any]:
     dtype = column.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
         return {"dtype": str(dtype)}
     missing = column.isna().to_numpy()
-    text = all(isinstance(value, str) for value in column[~missing])
     remedy = "Turn it into numbers, truth values or text, or keep it in truth."
-    check(text, f"column {name!r}", "of numbers, truth values or text", f"{dtype}", remedy, TypeError)
+    check(is_text(column), f"column {name!r}", "of numbers, truth values or text", f"{dtype}", remedy, TypeError)
     return {"dtype": "text", "missing": [int(row) for row in np.flatnonzero(missing)]}
 
 
 def _typed(raw: pd.Series[Any], kind: dict[str, Any], path: Path) -> Any:
     dtype = kind["dtype"]
     if dtype == "text":
-        values = raw.astype(object)
-        values.iloc[kind["missing"]] = None
-        return pd.Series(values.to_list(), dtype="str") if len(values) else pd.Series([], dtype="str")
+        missing = set(kind["missing"])
+        return pd.Series([None if row in missing else value for row, value in enumerate(raw)], dtype=TEXT)
     try:
         if dtype == "bool":
             return raw.map({"True": True, "False": False}).astype(bool)

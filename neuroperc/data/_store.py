@@ -87,23 +87,28 @@ def _write_pixels(
         save_zarr(rows, root / "pixels.zarr", dims=dims, chunks=(1,) * (len(dims) - 3) + shapes[0][-3:])
         return
     (root / "pixels").mkdir()
-    stacked: np.memmap | None = None
-    for number, source in enumerate(items):
-        if format in ("png8", "png16"):
+    if format in ("png8", "png16"):
+        for number, source in enumerate(items):
             _write_png(source, _item(root, number), encoding, int(format[3:]))
-            continue
-        for start, part in _parts(source, encoding):
-            if stacked is None or (not same and start == 0):
-                shape = (len(shapes), *source.shape) if same else source.shape
-                path = root / "pixels" / "all.npy" if same else _item(root, number).with_suffix(".npy")
-                stacked = np.lib.format.open_memmap(path, mode="w+", dtype=part.dtype, shape=shape)
-            target = stacked[number] if same else stacked
-            if len(source.shape) == 4:
-                target[start : start + len(part)] = part
-            else:
-                target[...] = part
-    if stacked is not None:
-        stacked.flush()
+    elif same:
+        _write_npy(items, root / "pixels" / "all.npy", (len(shapes), *shapes[0]), encoding)
+    else:
+        for number, source in enumerate(items):
+            _write_npy([source], _item(root, number).with_suffix(".npy"), source.shape, encoding)
+
+
+def _write_npy(sources: Iterable[Pixels], path: Path, shape: tuple[int, ...], encoding: Encoding) -> None:
+    """Write sources one after the other as one array.
+
+    Plain writes, because a memory map on a full disk kills the process instead of raising.
+    """
+    with path.open("wb") as stream:
+        for source in sources:
+            for _, part in _parts(source, encoding):
+                if stream.tell() == 0:
+                    header = {"descr": part.dtype.str, "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(stream, header)
+                stream.write(np.ascontiguousarray(part).data)
 
 
 def _parts(source: Pixels, encoding: Encoding) -> Iterator[tuple[int, np.ndarray]]:

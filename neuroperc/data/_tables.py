@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .._check import check, fail
 from ..display import Display
+from ._folders import TEXT, is_text
 from ._placing import plan_fit
 
 PLACEMENT = ("width_deg", "height_deg", "x_deg", "y_deg")
@@ -21,7 +22,8 @@ def checked_table(table: pd.DataFrame, n: int) -> pd.DataFrame:
     check(len(table) == n, "table", f"of {n} rows, one a stimulus", f"{len(table)} rows")
     missing = [name for name in PLACEMENT if name not in table.columns]
     check(not missing, "table", f"with the columns {', '.join(PLACEMENT)}", f"no {', '.join(missing)}")
-    table = table.set_axis(pd.Index([str(name) for name in table.index], name="stimulus_id", dtype="str"))
+    table = table.set_axis(pd.Index([str(name) for name in table.index], name="stimulus_id", dtype=TEXT))
+    table = table.assign(**{str(n): c.astype(TEXT) for n, c in table.items() if c.dtype != TEXT and is_text(c)})
     twice = table.index[table.index.duplicated()].unique().tolist()
     check(not twice, "stimulus_id", "unique", f"{twice[:5]} more than once", "Rename or drop the repeated ones.")
     for name in PLACEMENT:
@@ -36,7 +38,7 @@ def checked_table(table: pd.DataFrame, n: int) -> pd.DataFrame:
 
 def checked_truth(name: str, values: Any, n: int) -> np.ndarray:
     array = np.asarray(values)
-    check(array.dtype.kind in "biufcU", f"truth[{name!r}]", "numbers or text", array.dtype, error=TypeError)
+    check(array.dtype.kind in "biufcU", f"truth[{name!r}]", "numbers or text", str(array.dtype), error=TypeError)
     good = array.ndim >= 1 and len(array) == n
     check(good, f"truth[{name!r}]", f"an array whose first axis has {n} entries, one a stimulus", array.shape)
     return array

@@ -107,7 +107,7 @@ def sample_image(name: str, display: Display | None = None, *, fit: Fit = "resiz
         display = Display.from_px_per_deg(32, resolution_px=sample.size_px)
     loaded = load_image(sample.path, display, fit=fit)
     table = loaded.table.set_axis(pd.Index([name], name="stimulus_id"))
-    table = table.assign(licence=sample.licence, credit=sample.credit)
+    table = table.assign(path=f"{sample.package}/{sample.file}", licence=sample.licence, credit=sample.credit)
     return StimulusSet(table, display, loaded.pixels, "linear")
 
 

@@ -435,7 +435,10 @@ class StimulusSet:
             if found < 0:
                 fail("stimulus_id", "one of this set's ids", item, f"The first ones are {self.ids[:5]}.", KeyError)
             return found
-        position = operator.index(item)
+        try:
+            position = operator.index(item)
+        except TypeError:
+            fail("index", "an int, an id, a slice, a list or a mask", item, error=TypeError)
         if not -len(self) <= position < len(self):
             fail("index", f"between {-len(self)} and {len(self) - 1}", position, error=IndexError)
         return position % len(self)

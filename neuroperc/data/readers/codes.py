@@ -20,7 +20,7 @@ def to_codes(values: np.ndarray, encoding: Encoding, bits: int = 8, file_encodin
     one_of("bits", bits, (8, 16))
     if values.dtype.kind != "f":
         remedy = "Divide integer codes by their largest code and pass encoding='srgb'."
-        fail("image", "floating point in [0, 1]", values.dtype, remedy, TypeError)
+        fail("image", "floating point in [0, 1]", str(values.dtype), remedy, TypeError)
     finite("image", values)
     low, high = float(values.min()), float(values.max())
     inside = low >= -1e-6 and high <= 1 + 1e-6

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from ... import __version__
 from ..._check import as_rng, check, fail, one_of, positive
 from ...display import Display
-from .._folders import atomic_folder, read_json, read_table, write_json, write_table
+from .._folders import TEXT, atomic_folder, read_json, read_table, write_json, write_table
 from .._placing import place_on
 from .._tables import PLACEMENT
 from ..stimuli import StimulusSet
@@ -150,6 +150,16 @@ def read_psychopy_conditions(folder: str | os.PathLike[str]) -> pd.DataFrame:
     ------
     FileNotFoundError, ValueError
         When the folder is not such a one or is incomplete.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, neuroperc as npc
+    >>> lab = npc.Display(resolution_px=(6, 8), size_m=(0.3, 0.4), distance_m=0.57)
+    >>> picture = npc.data.StimulusSet.from_arrays(np.zeros((1, 1, 6, 8)), display=lab, ids=["dark"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     made = npc.data.export_psychopy(picture, f"{folder}/lab", duration_s=0.1)
+    ...     read_psychopy_conditions(f"{folder}/lab")[["stimulus_id", "n_refreshes"]].to_numpy().tolist()
+    [['dark', 6]]
     """
     manifest = read_json(Path(folder) / "manifest.json", _KIND)
     return read_table(Path(folder) / "conditions.csv", manifest["conditions"])[manifest["columns"]]
@@ -162,6 +172,16 @@ def read_psychopy_schedule(folder: str | os.PathLike[str]) -> pd.DataFrame:
     ------
     FileNotFoundError, ValueError
         When the folder is not such a one, is incomplete, or names a frame that is not there.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, neuroperc as npc
+    >>> lab = npc.Display(resolution_px=(6, 8), size_m=(0.3, 0.4), distance_m=0.57, refresh_hz=75)
+    >>> clip = npc.data.StimulusSet.from_arrays(np.zeros((1, 3, 1, 6, 8)), display=lab, fps=25)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     made = npc.data.export_psychopy(clip, f"{folder}/lab")
+    ...     read_psychopy_schedule(f"{folder}/lab")["onset_refresh"].tolist()
+    [0, 3, 6]
     """
     root = Path(folder)
     manifest = read_json(root / "manifest.json", _KIND)
@@ -249,8 +269,8 @@ def _places(stimuli: StimulusSet) -> list[dict[str, float]]:
 
 def _conditions(stimuli: StimulusSet, timing: list[_Timing], trials: pd.DataFrame | None) -> pd.DataFrame:
     own = pd.DataFrame({
-        "stimulus_id": pd.Series(stimuli.ids, dtype="str"),
-        "file": pd.Series([_file(stimuli, i, 0) for i in range(len(stimuli))], dtype="str"),
+        "stimulus_id": pd.Series(stimuli.ids, dtype=TEXT),
+        "file": pd.Series([_file(stimuli, i, 0) for i in range(len(stimuli))], dtype=TEXT),
         "n_frames": [len(t.onset_refresh) for t in timing],
         "n_refreshes": [int(t.n_refreshes.sum()) for t in timing],
     })  # fmt: skip
@@ -267,16 +287,16 @@ def _conditions(stimuli: StimulusSet, timing: list[_Timing], trials: pd.DataFram
     unknown = sorted(set(names) - set(stimuli.ids))
     check(not unknown, "trials", "of stimuli in the set", f"unknown {unknown[:5]}", "Make them from the same set.")
     rows = own.set_index("stimulus_id").loc[names.tolist()].reset_index(drop=True)
-    given = trials.assign(stimulus_id=names.astype("str")).reset_index(drop=True)
+    given = trials.assign(stimulus_id=names.astype(TEXT)).reset_index(drop=True)
     return pd.concat([given, rows], axis=1)
 
 
 def _schedule(stimuli: StimulusSet, timing: list[_Timing]) -> pd.DataFrame:
     parts = [
         pd.DataFrame({
-            "stimulus_id": pd.Series([name] * len(t.onset_refresh), dtype="str"),
+            "stimulus_id": pd.Series([name] * len(t.onset_refresh), dtype=TEXT),
             "frame": np.arange(len(t.onset_refresh)),
-            "file": pd.Series([_file(stimuli, i, k) for k in range(len(t.onset_refresh))], dtype="str"),
+            "file": pd.Series([_file(stimuli, i, k) for k in range(len(t.onset_refresh))], dtype=TEXT),
             "onset_refresh": t.onset_refresh, "n_refreshes": t.n_refreshes,
         })
         for i, (name, t) in enumerate(zip(stimuli.ids, timing, strict=True))

@@ -110,6 +110,14 @@ def open_zarr(path: str | os.PathLike[str]) -> Any:
         Without the extra `scale`.
     ValueError
         When there is no Zarr array at `path`.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     where = save_zarr(np.eye(4), f"{folder}/eye.zarr", dims=("row", "column"))
+    ...     open_zarr(where)[2].tolist()
+    [0.0, 0.0, 1.0, 0.0]
     """
     zarr = _zarr()
     folder = Path(path)
