@@ -186,6 +186,7 @@ def _probe(path: str, mtime_ns: int, size: int) -> MovieInfo:
     check(whole, "movie", f"whole ({declared} frames by its header)", f"{path} with {len(stamps)}", remedy)
     if rate is None or base is None:
         fail("movie", "a file with a frame rate", path, "Re-encode it with ffmpeg -r RATE.")
+    rate = _exact_rate(rate)
     _check_steady(path, stamps, base, rate)
     if aspect not in (None, 0, 1):
         text = f"{path} has pixels of aspect {aspect}, taken as square here. Give size_deg, or resample it with ffmpeg."
@@ -197,6 +198,18 @@ def _probe(path: str, mtime_ns: int, size: int) -> MovieInfo:
     codes, _ = frame_to_codes(frame)
     n_channels, height, width = _turned(codes, frame.rotation).shape
     return MovieInfo(path, len(stamps), (n_channels, height, width), rate, stamps[0], base)
+
+
+def _exact_rate(rate: Fraction) -> Fraction:
+    """Undo the rounding of containers that store a frame's duration in nanoseconds (Matroska).
+
+    The candidates lie further apart than the tolerance: 59.94 and 60000/1001 differ by 1e-6.
+    """
+    for denominator in (1, 1001, 2, 3, 4, 5, 8, 10, 20, 25, 50, 100, 125, 200, 250, 500, 1000):
+        candidate = Fraction(round(rate * denominator), denominator)
+        if candidate > 0 and abs(rate / candidate - 1) < 2e-7:
+            return candidate
+    return rate
 
 
 def _frames_from_duration(container: Any, rate: Fraction | None) -> int:

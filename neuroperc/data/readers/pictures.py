@@ -102,7 +102,10 @@ def write_picture(codes: np.ndarray, path: str | os.PathLike[str]) -> None:
 
             write_deep_colour(np.ascontiguousarray(codes.transpose(1, 2, 0)), temporary)
         else:
-            _pillow(codes).save(temporary, **_save_options(suffix))
+            # Encoded in memory first: Pillow's JPEG writer does not notice that a disk is full.
+            stream = io.BytesIO()
+            _pillow(codes).save(stream, **_save_options(suffix))
+            temporary.write_bytes(stream.getvalue())
 
 
 def save_image(image: Any, path: str | os.PathLike[str], *, encoding: Encoding = "linear", bits: int = 8) -> None:
