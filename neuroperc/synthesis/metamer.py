@@ -1,0 +1,155 @@
+"""`Metamer`: a synthesised picture and the record of how it came about."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from .._check import atomic_path, check, fail
+from ..color import linear_to_srgb
+
+_TENSORS = ("image", "target", "loss", "penalty", "converged")
+_SHOWN = 4  # pictures of a batch in the notebook view
+
+
+@dataclass(frozen=True)
+class Metamer:
+    """A picture made to match a target in a model's eyes, as `synthesize` returns it.
+
+    Parameters
+    ----------
+    image, target
+        (c, h, w) or (b, c, h, w), linear light in [0, 1].
+    loss
+        (n + 1,) or (n + 1, b): mean squared difference of the features before each of the n updates, then of `image`.
+        An item that stopped early repeats its last value.
+    penalty
+        The same for the squared excess over [0, 1], summed over the picture; 0 throughout when the range is projected.
+    converged
+        () or (b,) bool: whether the loss stopped changing before the steps ran out.
+    settings
+        How it was made: plain numbers, strings, lists and dicts.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import torch
+    >>> flat = torch.full((1, 4, 4), 0.5)
+    >>> metamer = Metamer(flat, flat, torch.zeros(1), torch.zeros(1), torch.tensor(True), {"steps": 0})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = metamer.save(folder + "/flat")
+    ...     Metamer.load(path).settings
+    {'steps': 0}
+    """
+
+    image: Tensor
+    target: Tensor
+    loss: Tensor
+    penalty: Tensor
+    converged: Tensor
+    settings: dict[str, Any]
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write ``<path>.safetensors`` (the tensors) and ``<path>.json`` (the settings and the other file's sha256).
+
+        Returns
+        -------
+        Path
+            The JSON file, which `load` takes.
+
+        Raises
+        ------
+        ValueError
+            When the folder does not exist.
+        OSError
+            When a file cannot be written; what was there is untouched.
+        """
+        stem = _stem(path)
+        tensors = {name: getattr(self, name).detach().cpu().clone().contiguous() for name in _TENSORS}
+        data = to_bytes(tensors)
+        with atomic_path(stem.with_name(stem.name + ".safetensors")) as temporary:
+            temporary.write_bytes(data)
+        record = stem.with_name(stem.name + ".json")
+        with atomic_path(record) as temporary:
+            fields = {"settings": self.settings, "sha256": hashlib.sha256(data).hexdigest()}
+            temporary.write_text(json.dumps(fields, indent=2), encoding="utf-8")
+        return record
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Metamer:
+        """Read what `save` wrote, given either of its files or their common stem.
+
+        Raises
+        ------
+        ValueError
+            When a file is missing, damaged, or the two do not belong together.
+        """
+        stem = _stem(path)
+        record, store = stem.with_name(stem.name + ".json"), stem.with_name(stem.name + ".safetensors")
+        for file in (record, store):
+            check(file.is_file(), "path", "the stem of a saved metamer", str(path), f"{file} is missing.")
+        try:
+            fields = json.loads(record.read_text(encoding="utf-8"))
+            settings, digest = fields["settings"], fields["sha256"]
+        except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+            fail("path", "a metamer's JSON", f"{record} ({type(error).__name__}: {error})", "Save it again.")
+        if hashlib.sha256(store.read_bytes()).hexdigest() != digest:
+            fail("path", "two files of one save", f"{store}, changed since {record.name} was written", "Save it again.")
+        try:
+            tensors = load_file(store)
+        except (SafetensorError, OSError) as error:
+            fail("path", "a metamer's tensors", f"{store} ({error})", "Save it again.")
+        missing = sorted(set(_TENSORS) - set(tensors))
+        check(not missing, "path", "a saved metamer", str(store), f"Its tensors lack {', '.join(missing)}.")
+        return cls(**{name: tensors[name] for name in _TENSORS}, settings=settings)
+
+    def _repr_html_(self) -> str:
+        loss, converged = self.loss.reshape(len(self.loss), -1), self.converged.reshape(-1)
+        rows = []
+        pairs = zip(_items(self.target), _items(self.image), strict=True)
+        for item, (target, image) in enumerate(pairs):
+            if item == _SHOWN:
+                rows.append(f"<tr><td colspan='3'>and {len(converged) - _SHOWN} more</td></tr>")
+                break
+            cells = "".join(f"<td><img src='{_png_uri(x)}' style='max-width:20em'></td>" for x in (target, image))
+            said = f"loss {loss[0, item]:.3g} to {loss[-1, item]:.3g}" + (", converged" if converged[item] else "")
+            rows.append(f"<tr>{cells}<td>{said}</td></tr>")
+        name = html.escape(str(self.settings.get("model", "")))
+        head = "<tr><th>target</th><th>metamer</th><th></th></tr>"
+        return f"<table><caption>Metamer {name}</caption>{head}{''.join(rows)}</table>"
+
+
+def _stem(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+
+
+def _items(images: Tensor) -> Tensor:
+    return images.detach().cpu().reshape(-1, *images.shape[-3:])
+
+
+def _png_uri(image: Tensor) -> str:
+    """Encode (c, h, w) linear light as a PNG data URI: grey, or the first three channels as sRGB."""
+    shown = image[:3] if len(image) >= 3 else image[:1]
+    codes = np.rint(linear_to_srgb(shown.double().clamp(0, 1)).numpy() * 255).astype(np.uint8).transpose(1, 2, 0)
+    height, width, channels = codes.shape
+    lines = b"".join(b"\0" + line.tobytes() for line in codes)  # every line starts with its filter: none
+    head = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", head), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")):
+        data += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
