@@ -267,7 +267,7 @@ def _average(responses: xr.DataArray, use: np.ndarray) -> xr.DataArray:
         means = np.asarray(total / np.where(counts > 0, counts, np.nan), dtype=dtype)
     out = responses.isel(presentation=first[order]).copy(data=means.reshape((first.size, *responses.shape[1:])))
     out = _drop_varying(out, responses, groups, first[order])
-    held = np.bincount(groups[rows], weights=there.any(axis=1)[rows], minlength=first.size).astype(int)
+    held = np.bincount(groups[rows], weights=np.asarray(there.any(axis=1))[rows], minlength=first.size).astype(int)
     return out.assign_coords(n_repeats=("presentation", held))
 
 

@@ -72,7 +72,7 @@ def _missing(value: Any) -> bool:
 
 def _text(series: pd.Series[Any]) -> pd.Series[Any]:
     values = ["" if _missing(v) else str(v) for v in series.tolist()]
-    return pd.Series(values, index=series.index, dtype=_TEXT)
+    return pd.Series(values, index=series.index, dtype=TEXT)
 
 
 def _number(series: pd.Series[Any]) -> pd.Series[Any]:
@@ -116,7 +116,7 @@ def _yes_no(series: pd.Series[Any]) -> pd.Series[Any]:
     return flags.astype(bool)
 
 
-_TEXT = pd.Series([""]).dtype  # pandas 3: str; before: object
+TEXT = pd.Series([""]).dtype  # pandas 3: str; before: object
 _CAST: dict[str, Callable[[pd.Series[Any]], pd.Series[Any]]] = {
     "text": _text, "whole": _whole, "count": _count, "number": _number, "flag": _flag, "yes/no": _yes_no,
 }  # fmt: skip
@@ -129,7 +129,7 @@ _RULE = {
 def _is_kind(series: pd.Series[Any], kind: str) -> bool:
     dtype = series.dtype
     if kind == "text":
-        return bool(dtype == _TEXT) and str(dtype) != "object" and not series.isna().any()
+        return bool(dtype == TEXT) and str(dtype) != "object" and not series.isna().any()
     wanted = {"whole": "int64", "count": "Int64", "number": "float64", "flag": "boolean", "yes/no": "bool"}
     return str(dtype) == wanted[kind]
 

@@ -150,7 +150,7 @@ def number_fixations(table: pd.DataFrame) -> pd.Series[Any]:
     """Return each fixation's number in its trial and eye: 0 spans the onset, earlier ones are negative."""
     keys = [*KEY, "eye"]
     ordered = table.sort_values("onset_s", kind="stable")
-    before = ordered["onset_s"] + ordered["duration_s"] <= 0
+    before = ordered["onset_s"] + ordered["duration_s"] <= 1e-9  # the rounding of a sum
     at = ~before & (ordered["onset_s"] <= 0)
     groups = ordered[keys].assign(before=before, at=at).groupby(keys, sort=False)
     place = groups.cumcount()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -85,9 +85,3 @@ def deg_to_pixels(
     if convention == "screen_center_up":
         return np.asarray((points - np.asarray(display.center_px)) * (1, -1) / scale)
     return np.asarray((points + 0.5) / scale - 0.5 - _OFFSET[convention])
-
-
-def as_file_number(value: Any) -> float | int:
-    """Return a number for a file: nine decimals, whole numbers as such (848.7, not 848.7000000000001)."""
-    number = round(float(value), 9)
-    return int(number) if number.is_integer() else number
