@@ -280,7 +280,7 @@ def test_a_picture_of_the_displays_size_is_untouched(street):
 
 def test_crop_takes_the_centre(street):
     assert np.array_equal(load_image(street[0], DISPLAY, fit="crop")[0].numpy(), street[1][:, 6:14, 9:21])
-    with pytest.raises(ValueError, match="at least .* to be cropped"):
+    with pytest.raises(ValueError, match=r"at least .* to be cropped"):
         load_image(street[0], npc.Display.from_px_per_deg(4, resolution_px=(24, 12)), fit="crop")
 
 
@@ -290,7 +290,7 @@ def test_pad_surrounds_with_linear_light(street):
     assert np.array_equal(out[:, 3:23, 2:32], street[1])
     assert np.allclose(out[:, 0, 0], [0.1, 0.2, 0.3])
     assert np.allclose(load_image(street[0], larger, fit="pad")[0][:, -1, -1], 0.5)
-    with pytest.raises(ValueError, match="at most .* to be padded"):
+    with pytest.raises(ValueError, match=r"at most .* to be padded"):
         load_image(street[0], DISPLAY, fit="pad")
 
 
@@ -359,6 +359,16 @@ def test_folders(tmp_path):
     assert np.array_equal(movie["b"][0].numpy(), read_picture(tmp_path / "b" / "2.png"))  # 2 before 10
 
 
+@pytest.mark.parametrize("encoding", ["linear", "srgb"])
+def test_files_and_the_same_values_in_memory_have_one_fingerprint(tmp_path, encoding):
+    for name in "ab":
+        save_image(RNG.random((3, 8, 12)), tmp_path / f"{name}.png")
+    s = StimulusSet.from_folder(tmp_path, DISPLAY, encoding=encoding)
+    held = StimulusSet.from_arrays(list(s), display=DISPLAY, table=s.table, encoding=encoding)
+    assert held.fingerprint == s.fingerprint
+    assert held == s
+
+
 def test_bad_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="folder must be a folder that exists"):
         StimulusSet.from_folder(tmp_path / "none", DISPLAY)
@@ -370,7 +380,7 @@ def test_bad_folders(tmp_path):
         StimulusSet.from_folder(tmp_path, DISPLAY)
     (tmp_path / "a.jpg").unlink()
     (tmp_path / "m.mp4").write_bytes(b"")
-    with pytest.raises(ValueError, match="of pictures or of movies, got .* 1 pictures and 1 movies"):
+    with pytest.raises(ValueError, match=r"of pictures or of movies, got .* 1 pictures and 1 movies"):
         StimulusSet.from_folder(tmp_path, DISPLAY)
     (tmp_path / "m.mp4").unlink()
     save_image(RNG.random((3, 4, 4)), tmp_path / "b.png")

@@ -199,5 +199,5 @@ def test_folders_are_whole_and_never_overwritten_unasked(tmp_path):
     (tmp_path / "lab" / "frames" / "00000.png").unlink()
     with pytest.raises(ValueError, match=r"without \['frames/00000.png'\]"):
         read_psychopy_schedule(tmp_path / "lab")
-    with pytest.raises(FileNotFoundError, match="manifest.json in it"):
+    with pytest.raises(FileNotFoundError, match=r"manifest.json in it"):
         read_psychopy_conditions(tmp_path)

@@ -81,7 +81,7 @@ def test_the_made_clip_says_that_it_is_made_and_is_seeded():
 
 
 def test_clips_that_cannot_be_made():
-    with pytest.raises(ValueError, match="a whole number of frames at 24 fps, got 0.3"):
+    with pytest.raises(ValueError, match=r"a whole number of frames at 24 fps, got 0.3"):
         sample_clip(duration_s=0.3)
     with pytest.raises(ValueError, match="within four times the photograph's size"):
         sample_clip(duration_s=10, pan_deg_s=(50, 0))

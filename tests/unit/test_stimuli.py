@@ -132,6 +132,7 @@ def test_nobody_writes_into_a_set():
     values.zero_()
     s[0].zero_()
     next(s.batches(2))[1].zero_()
+    assert torch.equal(s[0], torch.from_numpy(pictures(2)[0]))
     s.table.loc["0000", "x_deg"] = 3.0  # the table is pandas': its change is seen, never missed
     assert s.fingerprint != before
     s.table.loc["0000", "x_deg"] = 0.0

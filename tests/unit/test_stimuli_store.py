@@ -4,6 +4,7 @@ import json
 import resource
 import signal
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -114,6 +115,23 @@ def test_a_full_disk_changes_nothing(tmp_path, format):
     big = StimulusSet.from_arrays(noise, display=DISPLAY, size_deg=1)
     with disk_of(8192), pytest.raises(OSError, match=r"s could not be written .*nothing was changed. Free space"):
         big.save(tmp_path / "s", format=format, overwrite=True)
+    assert len(StimulusSet.load(tmp_path / "s", verify=True)) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["s"]
+
+
+def test_a_folder_that_cannot_be_swapped_in_leaves_the_old_one(tmp_path, monkeypatch):
+    make()[:1].save(tmp_path / "s")
+    rename = Path.rename
+
+    def refuse(self, target):
+        if self.name.startswith(".s-") and not self.name.endswith("-old") and Path(target).name == "s":
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="nothing was changed"):
+        make().save(tmp_path / "s", overwrite=True)
+    monkeypatch.undo()
     assert len(StimulusSet.load(tmp_path / "s", verify=True)) == 1
     assert [p.name for p in tmp_path.iterdir()] == ["s"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +21,7 @@ from .yuv import Matrix, codes_to_yuv420, frame_to_codes, is_linear
 
 MOVIE_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".wmv", ".ogv")
 
+_COUNTED = ("mpeg", "mpegvideo", "h264", "hevc", "m4v")  # program and elementary streams
 _HIGHEST_MKV_FPS = 400  # Matroska counts in milliseconds: above this, neighbouring frames could swap places
 
 
@@ -40,6 +41,8 @@ class MovieInfo:
         Frames per second, exact.
     start_pts, time_base
         Time stamp of the first frame and its unit in seconds.
+    counted
+        Whether time stamps cannot be trusted (MPEG program streams): frames are then counted from the beginning.
     """
 
     path: str
@@ -48,6 +51,7 @@ class MovieInfo:
     rate: Fraction
     start_pts: int
     time_base: Fraction
+    counted: bool = False
 
     @property
     def fps(self) -> float:
@@ -175,6 +179,7 @@ def _probe(path: str, mtime_ns: int, size: int) -> MovieInfo:
             stream = container.streams.video[0]
             stamps = sorted(p.pts for p in container.demux(stream) if p.pts is not None and not p.is_discard)
             rate, base = stream.average_rate or stream.guessed_rate, stream.time_base
+            counted = container.format.name in _COUNTED
             declared = stream.frames or _frames_from_duration(container, rate)
             aspect = stream.sample_aspect_ratio
         with av.open(path) as container:
@@ -187,7 +192,8 @@ def _probe(path: str, mtime_ns: int, size: int) -> MovieInfo:
     if rate is None or base is None:
         fail("movie", "a file with a frame rate", path, "Re-encode it with ffmpeg -r RATE.")
     rate = _exact_rate(rate)
-    _check_steady(path, stamps, base, rate)
+    if not counted:
+        _check_steady(path, stamps, base, rate)
     if aspect not in (None, 0, 1):
         text = f"{path} has pixels of aspect {aspect}, taken as square here. Give size_deg, or resample it with ffmpeg."
         warnings.warn(text, stacklevel=3)
@@ -197,7 +203,7 @@ def _probe(path: str, mtime_ns: int, size: int) -> MovieInfo:
     is_linear(frame)
     codes, _ = frame_to_codes(frame)
     n_channels, height, width = _turned(codes, frame.rotation).shape
-    return MovieInfo(path, len(stamps), (n_channels, height, width), rate, stamps[0], base)
+    return MovieInfo(path, len(stamps), (n_channels, height, width), rate, stamps[0], base, counted)
 
 
 def _exact_rate(rate: Fraction) -> Fraction:
@@ -213,8 +219,13 @@ def _exact_rate(rate: Fraction) -> Fraction:
 
 
 def _frames_from_duration(container: Any, rate: Fraction | None) -> int:
-    """Matroska declares a duration only; two frames of slack for its rounding."""
-    return 1 if container.duration is None or rate is None else int(container.duration * rate / av.time_base) - 2
+    """Return how many frames there must be at least where only a duration is declared (Matroska).
+
+    Sound may last longer than the pictures, so this holds for files without it; two frames of slack for rounding.
+    """
+    if container.duration is None or rate is None or len(container.streams) > 1:
+        return 1
+    return int(container.duration * rate / av.time_base) - 2
 
 
 def _check_steady(path: str, stamps: list[int], base: Fraction, rate: Fraction) -> None:
@@ -229,26 +240,31 @@ def _check_steady(path: str, stamps: list[int], base: Fraction, rate: Fraction) 
 
 
 def _decoded(info: MovieInfo, start: int) -> Iterator[tuple[int, Any]]:
-    """Yield (frame number, frame), from the key frame before `start`."""
-    step = info.time_base * info.rate
-    seek = start > 0
-    while True:
-        with av.open(info.path) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            if seek:
-                container.seek(info.start_pts + int(start / step), stream=stream)
-            landed_late = False
-            for number, frame in enumerate(container.decode(stream)):
-                index = number if frame.pts is None else round((frame.pts - info.start_pts) * step)
-                landed_late = seek and number == 0 and (index > start or frame.pts is None)
-                if landed_late:
-                    break
-                if index >= 0:
-                    yield index, frame
-            if not landed_late:
+    """Yield (frame number, frame), from `start` or somewhat earlier."""
+    if start > 0 and not info.counted:
+        frames = _walk(info, seek_to=start)
+        for index, frame in frames:
+            if index > start or (index == start and frame.is_corrupt):
+                break  # this format cannot seek exactly: walk from the beginning instead
+            if index == start:
+                yield index, frame
+                yield from frames
                 return
-            seek = False  # some formats cannot seek exactly: walk from the beginning instead
+        frames.close()
+    yield from _walk(info)
+
+
+def _walk(info: MovieInfo, seek_to: int | None = None) -> Generator[tuple[int, Any], None, None]:
+    step = info.time_base * info.rate
+    with av.open(info.path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        if seek_to is not None:
+            container.seek(info.start_pts + int(seek_to / step), stream=stream)
+        for number, frame in enumerate(container.decode(stream)):
+            index = number if info.counted or frame.pts is None else round((frame.pts - info.start_pts) * step)
+            if index >= 0:
+                yield index, frame
 
 
 def _values(frame: Any, encoding: Encoding, background: Any, matrix: Matrix, path: str) -> np.ndarray:
