@@ -400,6 +400,14 @@ def test_a_truncated_picture_in_a_folder_is_named_when_it_is_read(tmp_path):
         list(s.batches(2))
 
 
+def test_a_file_that_changed_without_growing_is_seen(tmp_path):
+    Image.new("RGB", (12, 8), (10, 0, 0)).save(tmp_path / "a.bmp")
+    s = StimulusSet.from_folder(tmp_path, DISPLAY)
+    before = s.fingerprint
+    Image.new("RGB", (12, 8), (20, 0, 0)).save(tmp_path / "a.bmp")
+    assert s.fingerprint != before
+
+
 def test_a_file_that_changed_is_seen(tmp_path):
     save_image(np.zeros((3, 8, 12)), tmp_path / "a.png")
     s = StimulusSet.from_folder(tmp_path, DISPLAY)
