@@ -13,8 +13,6 @@ from torch.nn import functional
 from .._check import check, fail, finite, integer, positive
 from ..display import Display
 
-_BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
-
 
 class LogPolar(nn.Module):
     """Sample a picture on rings around the gaze whose spacing grows with eccentricity, as the visual cortex does.
@@ -132,6 +130,16 @@ class LogPolar(nn.Module):
         self.register_buffer("_level", level, persistent=False)
         self.register_buffer("_covered", covered, persistent=False)
         self.register_buffer("_places", self._places_of(fixation).float(), persistent=False)
+        self._rings_of_level = self._split_rings(level)
+
+    def _split_rings(self, level: Tensor) -> list[slice]:
+        """Rings that each level may have a share in; on a flat screen they depend on the gaze, so all may."""
+        if self.display.geometry == "tangent":
+            return [slice(0, self.n_rings)] * self.n_levels
+        ring = torch.arange(self.n_rings)
+        low, high = level.amin(-1) - 1e-3, level.amax(-1) + 1e-3  # points are rounded; one rounding a gaze
+        shared = [ring[(low < k + 1) & (high > k - 1)].tolist() or [0] for k in range(self.n_levels)]
+        return [slice(rings[0], rings[-1] + 1) for rings in shared]
 
     def _count_levels(self, outermost_deg: float) -> int:
         """Pyramid levels that the widest spacing on this screen needs."""
@@ -167,11 +175,11 @@ class LogPolar(nn.Module):
         else:
             points, level, covered = self._samples(self._fixation(fixation_deg, x))
         image = x if x.dtype == torch.float64 else x.float()
-        level = level.to(image.dtype)
-        out = image.new_zeros(())
-        for k in range(self.n_levels):
-            share = (1 - (level - k).abs()).clamp(min=0)  # linear between neighbouring levels
-            out = out + share.unsqueeze(-3) * _bilinear(image, (points / 2**k).to(image.dtype))
+        level, points = level.to(image.dtype), points.to(image.dtype)
+        out = image.new_zeros(x.shape[0], x.shape[1], self.n_rings, self.n_angles)
+        for k, rings in enumerate(self._rings_of_level):
+            share = (1 - (level[..., rings, :] - k).abs()).clamp(min=0)  # linear between neighbouring levels
+            out[..., rings, :] += share.unsqueeze(-3) * _bilinear(image, points[..., rings, :, :] / 2**k)
             image = _halve(image) if k + 1 < self.n_levels else image
         return torch.where(covered.unsqueeze(-3), out, self.background.to(out)).to(x.dtype)
 
@@ -256,17 +264,30 @@ class LogPolar(nn.Module):
 
 
 def _halve(image: Tensor) -> Tensor:
-    """Binomial low-pass and every other pixel, starting with the first; edges mirrored."""
-    for axis in (-1, -2):
-        length = image.shape[axis]
-        pads = (2, 2, 0, 0) if axis == -1 else (0, 0, 2, 2)
-        padded = functional.pad(image, pads, mode="reflect" if length > 2 else "replicate")
-        count = (length + 1) // 2
-        taps = (padded.narrow(axis, k, length + 5 - 1 - k) for k in range(5))
-        stride = (Ellipsis, slice(None, None, 2)) if axis == -1 else (Ellipsis, slice(None, None, 2), slice(None))
-        parts = [weight * tap[stride].narrow(axis, 0, count) for weight, tap in zip(_BINOMIAL, taps, strict=True)]
-        image = parts[0] + parts[1] + parts[2] + parts[3] + parts[4]
-    return image
+    """Binomial low-pass (1, 4, 6, 4, 1) / 16 and every other pixel, starting with the first; edges mirrored."""
+    return _halve_axis(_halve_axis(image, -2), -1)
+
+
+def _halve_axis(image: Tensor, axis: int) -> Tensor:
+    """Add up strided slices, with no padded copy: several times faster than a convolution."""
+    if image.shape[axis] == 1:
+        return image
+    pairs = image if axis == -1 else image.transpose(-1, -2)
+    even, odd = pairs[..., ::2], pairs[..., 1::2]
+    n, m = even.shape[-1], odd.shape[-1]
+    # What lies before the first pixel, and after the last, is what lies on its other side.
+    before, after = odd[..., :1], odd[..., -1:]
+    far_before, far_after = even[..., min(1, n - 1) :][..., :1], even[..., -1:] if m == n else even[..., -2:-1]
+    out = even * 0.375
+    out[..., :m].add_(odd, alpha=0.25)
+    out[..., 1:].add_(odd[..., : n - 1], alpha=0.25)
+    out[..., :-1].add_(even[..., 1:], alpha=0.0625)
+    out[..., 1:].add_(even[..., :-1], alpha=0.0625)
+    out[..., :1].add_(before, alpha=0.25).add_(far_before, alpha=0.0625)
+    out[..., -1:].add_(far_after, alpha=0.0625)
+    if m < n:
+        out[..., -1:].add_(after, alpha=0.25)
+    return out if axis == -1 else out.transpose(-1, -2)
 
 
 def _bilinear(image: Tensor, points: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from neuroperc import Display
 from neuroperc.foveation import LogPolar
-from neuroperc.foveation.cortex import _bilinear, _bilinear_by_index
+from neuroperc.foveation.cortex import _bilinear, _bilinear_by_index, _halve
 
 BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16
 
@@ -54,3 +54,12 @@ def test_the_two_interpolators_agree_with_scipy():
             places = [points[b, ..., 1].clamp(0, 6).numpy(), points[b, ..., 0].clamp(0, 8).numpy()]
             theirs = ndimage.map_coordinates(image[b, c].numpy(), places, order=1)
             np.testing.assert_allclose(ours[b, c].numpy(), theirs, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (2, 3), (3, 2), (4, 5), (9, 8)])
+def test_halving_is_a_mirrored_binomial_filter(shape):
+    image = np.random.default_rng(2).random(shape)
+    theirs = image
+    for axis in (0, 1):
+        theirs = ndimage.convolve1d(theirs, BINOMIAL, axis=axis, mode="mirror")
+    np.testing.assert_allclose(_halve(torch.from_numpy(image)[None, None])[0, 0].numpy(), theirs[::2, ::2], atol=1e-12)
