@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from .._check import as_rng, check, fail, one_of
 
 DIMS = ("presentation", "neuroid", "time")
+_ROWS = 2**24  # values looked at together
 SCORE_ATTRS = ("rule", "estimator", "splits", "groups", "seed")
 
 
@@ -169,7 +170,7 @@ def _check_finite(responses: xr.DataArray) -> None:
     if responses.dtype.kind not in "fc" or responses.chunks is not None:
         return
     values = responses.values
-    step = max(1, 2**24 // max(1, values[:1].size))
+    step = max(1, _ROWS // max(1, values[:1].size))
     infinite = sum(int(np.isinf(values[i : i + step]).sum()) for i in range(0, len(values), step))
     check(not infinite, "values", "finite, or NaN where missing", f"{infinite} infinite values")
 
@@ -184,7 +185,7 @@ def _check_neuroid_ids(responses: xr.DataArray) -> None:
     first, counts = np.unique(keys, return_index=True, return_counts=True)[1:]
     if counts.size and counts.max() > 1:
         name = ids[first[counts.argmax()]]
-        fail("neuroid_id", "unique (within layer)", f"{name!r} {counts.max()} times", "Rename the copies.")
+        fail("neuroid_id", "unique (within layer)", f"'{name}' {counts.max()} times", "Rename the copies.")
 
 
 def select(responses: xr.DataArray, **wanted: Any) -> xr.DataArray:
@@ -333,7 +334,7 @@ def split_repeats(
         if len(ids) == 0 or count.min() == 0:
             name = ids[count.argmin()] if len(ids) else "none"
             fail(
-                "responses", "with two or more repeats of each stimulus", f"too few of stimulus {name!r}",
+                "responses", "with two or more repeats of each stimulus", f"too few of stimulus '{name}'",
                 "Keep the stimuli that repeat, e.g. select(responses, stimulus_id=[...]).",
             )  # fmt: skip
     return _average(responses, half), _average(responses, ~half)

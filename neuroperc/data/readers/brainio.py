@@ -29,8 +29,8 @@ def read_brainio(path: str | os.PathLike[str], *, stimuli: pd.DataFrame | None =
     path
         The netCDF file.
     stimuli
-        A table indexed by stimulus_id, such as `StimulusSet.table`; its columns become coordinates of the presentations,
-        as Brain-Score has it when it loads an assembly.
+        A table indexed by stimulus_id, such as `StimulusSet.table`; its columns become coordinates of the
+        presentations, as Brain-Score has it when it loads an assembly.
 
     Returns
     -------
@@ -85,9 +85,9 @@ def _modern(array: xr.DataArray) -> xr.DataArray:
         name = f"{name}_id" if name in ("neuroid", "presentation") else name
         if name not in array.coords:
             array = array.assign_coords({name: array.coords[old].variable}).drop_vars(old)
-    for name, label in array.coords.items():
+    for key, label in array.coords.items():
         if label.dtype.kind == "O" and all(isinstance(v, str) for v in label.values.ravel()):
-            array = array.assign_coords({name: (label.dims, label.values.astype(str))})
+            array = array.assign_coords({key: (label.dims, label.values.astype(str))})
     return array
 
 
