@@ -1,0 +1,126 @@
+"""A sparse matrix whose rows are pixels, both ways: gather (pixels from nodes) and scatter (nodes from pixels).
+
+On the CPU scipy's compiled loops do the work (custom operators, so that `torch.compile` and autograd see through them);
+on other devices the same sums are segment reductions over sorted entries, repeatable bit for bit.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import _sparsetools as csr  # the loops behind csr_array @ x, without building arrays around them
+from torch import Tensor
+
+
+#: Entries below which a second thread costs more than it saves.
+_WORTH_A_THREAD = 1 << 21
+
+
+def _runs(pointers: np.ndarray) -> list[slice]:
+    """One run of pixels a thread, with about as many entries each; scipy's loops let other threads run."""
+    n_rows, n_threads = len(pointers) - 1, torch.get_num_threads()
+    if n_threads == 1 or int(pointers[-1]) < _WORTH_A_THREAD:
+        return [slice(0, n_rows)]
+    edges = np.searchsorted(pointers, np.linspace(0, int(pointers[-1]), n_threads + 1)[1:-1])
+    bounds = [0, *(int(edge) for edge in edges), n_rows]
+    return [slice(a, b) for a, b in pairwise(bounds) if b > a]
+
+
+@functools.cache
+def _pool(n_threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n_threads, thread_name_prefix="neuroperc")
+
+
+def _each(function: Callable[[slice], np.ndarray], runs: list[slice]) -> list[np.ndarray]:
+    return [function(runs[0])] if len(runs) == 1 else list(_pool(len(runs)).map(function, runs))
+
+
+@torch.library.custom_op("neuroperc::gather", mutates_args=())
+def gather(pointers: Tensor, columns: Tensor, values: Tensor, nodes: Tensor) -> Tensor:
+    """(m, n_nodes) values at nodes to (m, n_rows) weighted sums at pixels."""
+    pointer, column, value = (part.detach().numpy() for part in (pointers, columns, values))
+    (m, n_nodes), n_rows = nodes.shape, len(pointer) - 1
+    dense = np.ascontiguousarray(nodes.detach().numpy().T).ravel()
+    out = np.zeros(n_rows * m, value.dtype)
+
+    def work(rows: slice) -> np.ndarray:
+        part, window = out[rows.start * m : rows.stop * m], pointer[rows.start : rows.stop + 1]
+        if m == 1:
+            csr.csr_matvec(len(window) - 1, n_nodes, window, column, value, dense, part)
+        else:
+            csr.csr_matvecs(len(window) - 1, n_nodes, m, window, column, value, dense, part)
+        return part
+
+    _each(work, _runs(pointer))
+    return torch.from_numpy(np.ascontiguousarray(out.reshape(n_rows, m).T))
+
+
+@torch.library.custom_op("neuroperc::scatter", mutates_args=())
+def scatter(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, n_nodes: int) -> Tensor:
+    """(m, n_rows) pixels to (m, n_nodes) weighted sums at nodes."""
+    pointer, column, value = (part.detach().numpy() for part in (pointers, columns, values))
+    m = pixels.shape[0]
+    dense = np.ascontiguousarray(pixels.detach().numpy().T).ravel()
+
+    def work(rows: slice) -> np.ndarray:
+        out, window = np.zeros(n_nodes * m, value.dtype), pointer[rows.start : rows.stop + 1]
+        part = dense[rows.start * m : rows.stop * m]
+        # The rows of a pixel matrix are the columns of its transpose.
+        if m == 1:
+            csr.csc_matvec(n_nodes, len(window) - 1, window, column, value, part, out)
+        else:
+            csr.csc_matvecs(n_nodes, len(window) - 1, m, window, column, value, part, out)
+        return out
+
+    first, *others = _each(work, _runs(pointer))
+    for other in others:
+        first += other
+    return torch.from_numpy(np.ascontiguousarray(first.reshape(n_nodes, m).T))
+
+
+@gather.register_kernel("cuda")
+def _(pointers: Tensor, columns: Tensor, values: Tensor, nodes: Tensor) -> Tensor:
+    picked = nodes[:, columns.long()] * values
+    return torch.segment_reduce(picked.T.contiguous(), "sum", offsets=pointers.long(), axis=0).T.contiguous()
+
+
+@scatter.register_kernel("cuda")
+def _(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, n_nodes: int) -> Tensor:
+    counts = torch.diff(pointers).long()
+    spread = torch.repeat_interleave(pixels, counts, dim=1) * values
+    order = torch.argsort(columns, stable=True)
+    lengths = torch.bincount(columns.long(), minlength=n_nodes)
+    return torch.segment_reduce(spread[:, order].T.contiguous(), "sum", lengths=lengths, axis=0).T.contiguous()
+
+
+@gather.register_fake
+def _(pointers: Tensor, columns: Tensor, values: Tensor, nodes: Tensor) -> Tensor:
+    return nodes.new_empty(nodes.shape[0], pointers.shape[0] - 1)
+
+
+@scatter.register_fake
+def _(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, n_nodes: int) -> Tensor:
+    return pixels.new_empty(pixels.shape[0], n_nodes)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:3])
+    ctx.n_nodes = inputs[3].shape[1]
+
+
+def _gather_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    return None, None, None, scatter(*ctx.saved_tensors, grad.contiguous(), ctx.n_nodes)
+
+
+def _scatter_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    return None, None, None, gather(*ctx.saved_tensors, grad.contiguous()), None
+
+
+gather.register_autograd(_gather_backward, setup_context=_save)
+scatter.register_autograd(_scatter_backward, setup_context=_save)

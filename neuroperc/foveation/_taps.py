@@ -1,0 +1,55 @@
+"""Where a coordinate falls on a grid of windows, and how much each neighbour gets.
+
+A coordinate t (in window steps) touches `k` consecutive grid nodes; `taps` returns the first of them and the k weights.
+Raised cosines touch two windows. Gaussians touch all, so they are drawn on a finer grid by B-splines first, and a short
+fixed filter (the Gaussian with the spline divided out) goes from the finer grid to the windows.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+#: Sum of exp(-n^2 / 2) over all integers: makes Gaussians one step apart sum to one.
+GAUSSIAN_SUM = sum(math.exp(-n * n / 2) for n in range(-40, 41))
+
+#: Half-width, in window steps, beyond which a Gaussian (2e-13 of its peak) is zero.
+GAUSSIAN_REACH = 8
+
+
+def cosine_taps(t: Tensor, transition: float) -> tuple[Tensor, Tensor]:
+    """First node (...,) and two weights (..., 2) of the flat-topped raised cosine; they sum to one."""
+    first = torch.floor(t.detach())
+    ramp = ((t - first - (1 - transition) / 2) / transition).clamp(0, 1)
+    weight = torch.cos(math.pi / 2 * ramp).square()
+    return first.long(), torch.stack((weight, 1 - weight), -1)
+
+
+def spline_taps(t: Tensor, order: int) -> tuple[Tensor, Tensor]:
+    """First node and the `order` weights of the B-spline of even `order` (order 4 is the cubic), summing to one."""
+    first = torch.floor(t.detach())
+    r = (t - first)[..., None]
+    pieces = torch.ones_like(r)
+    for k in range(2, order + 1):  # Cox-de Boor on whole knots; entry i is the spline at r + i
+        i = torch.arange(k, dtype=t.dtype, device=t.device)
+        left = torch.nn.functional.pad(pieces, (0, 1))
+        right = torch.nn.functional.pad(pieces, (1, 0))
+        pieces = ((r + i) * left + (k - r - i) * right) / (k - 1)
+    return first.long() - (order // 2 - 1), pieces.flip(-1)
+
+
+@functools.lru_cache(maxsize=32)
+def gaussian_filter(order: int, oversampling: int) -> np.ndarray:
+    """Samples at j / oversampling, |j| <= reach * oversampling, that B-splines of `order` turn into the Gaussian."""
+    n = 2 * 32 * oversampling
+    frequency = np.fft.rfftfreq(n, 1 / oversampling)  # cycles per window step
+    spectrum = np.exp(-2 * (math.pi * frequency) ** 2) * math.sqrt(2 * math.pi) / GAUSSIAN_SUM
+    # Dividing by the periodised spline makes the reproduced Gaussian exact at the nodes.
+    spline = sum(np.sinc(frequency / oversampling + k) ** order for k in range(-8, 9))
+    samples = np.fft.irfft(spectrum / spline, n) * oversampling
+    reach = GAUSSIAN_REACH * oversampling
+    return np.concatenate((samples[-reach:], samples[: reach + 1]))
