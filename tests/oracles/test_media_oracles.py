@@ -23,6 +23,11 @@ EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL
 EXACT |= Interpolation.FULL_CHR_H_INP | Interpolation.BITEXACT
 
 
+@pytest.fixture(autouse=True)
+def same_numbers_in_any_order():
+    RNG.bit_generator.state = np.random.default_rng(0).bit_generator.state
+
+
 def as_codes(values, top=255):
     return np.rint(values.astype(float) * top).astype(int).transpose(1, 2, 0)
 
@@ -122,8 +127,9 @@ def test_movies_decode_as_ffmpegs_accurate_conversion(tmp_path, pixels, matrix, 
         format="rgb24", src_colorspace=matrix, src_color_range=colour_range, dst_color_range=2, interpolation=EXACT
     ).to_ndarray()
     error = np.abs(ours.transpose(1, 2, 0) - theirs)
-    assert error.max() < 1.6
-    assert error.mean() < 0.4  # rounding to 8 bits alone makes 0.25
+    ten_bits = pixels.endswith("10le")  # full range: FFmpeg drops two bits, 1023 becomes 255.75 and not 255
+    assert error.max() < (2.1 if ten_bits else 1.6)
+    assert error.mean() < (0.6 if ten_bits else 0.4)  # rounding to 8 bits alone makes 0.25
 
 
 def test_opencv_sees_the_frames_that_we_write(tmp_path):

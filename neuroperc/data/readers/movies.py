@@ -41,6 +41,8 @@ class MovieInfo:
         Frames per second, exact.
     start_pts, time_base
         Time stamp of the first frame and its unit in seconds.
+    linear
+        Whether the codes are linear light; else they are read as sRGB.
     counted
         Whether time stamps cannot be trusted (MPEG program streams): frames are then counted from the beginning.
     """
@@ -51,6 +53,7 @@ class MovieInfo:
     rate: Fraction
     start_pts: int
     time_base: Fraction
+    linear: bool = False
     counted: bool = False
 
     @property
@@ -124,7 +127,7 @@ def read_frames(
                     f"{info.path} damaged at frame {expected}",
                 )
                 expected += 1
-                yield _values(frame, encoding, background, matrix, info.path)
+                yield _values(frame, info, encoding, background, matrix)
     except (av.error.FFmpegError, av.error.InvalidDataError) as error:
         fail("movie", "a whole file", f"{info.path} ({error})", f"Frame {expected} cannot be decoded; fetch it again.")
     check(
@@ -181,7 +184,8 @@ def _probe(path: str, mtime_ns: int, size: int) -> MovieInfo:
             rate, base = stream.average_rate or stream.guessed_rate, stream.time_base
             counted = container.format.name in _COUNTED
             declared = stream.frames or _frames_from_duration(container, rate)
-            aspect = stream.sample_aspect_ratio
+            aspect, context = stream.sample_aspect_ratio, stream.codec_context
+            linear = is_linear(path, int(context.colorspace), int(context.color_trc))
         with av.open(path) as container:
             frame = next(container.decode(video=0))
     except (av.error.FFmpegError, StopIteration) as error:
@@ -200,10 +204,9 @@ def _probe(path: str, mtime_ns: int, size: int) -> MovieInfo:
     if frame.interlaced_frame:
         text = f"{path} is interlaced: two moments share a frame. De-interlace it with ffmpeg's yadif filter."
         warnings.warn(text, stacklevel=3)
-    is_linear(frame)
     codes, _ = frame_to_codes(frame)
     n_channels, height, width = _turned(codes, frame.rotation).shape
-    return MovieInfo(path, len(stamps), (n_channels, height, width), rate, stamps[0], base, counted)
+    return MovieInfo(path, len(stamps), (n_channels, height, width), rate, stamps[0], base, linear, counted)
 
 
 def _exact_rate(rate: Fraction) -> Fraction:
@@ -267,13 +270,13 @@ def _walk(info: MovieInfo, seek_to: int | None = None) -> Generator[tuple[int, A
                 yield index, frame
 
 
-def _values(frame: Any, encoding: Encoding, background: Any, matrix: Matrix, path: str) -> np.ndarray:
+def _values(frame: Any, info: MovieInfo, encoding: Encoding, background: Any, matrix: Matrix) -> np.ndarray:
     codes, alpha = frame_to_codes(frame, matrix)
     # Sixteen-bit codes and one table: deterministic, and ten times faster than a power for every pixel.
     deep = np.rint(codes * np.float32(65535)).astype(np.uint16)
-    values = from_codes(deep, encoding, "linear" if is_linear(frame) else "srgb")
+    values = from_codes(deep, encoding, "linear" if info.linear else "srgb")
     if alpha is not None:
-        values = composite(values, alpha, background, encoding, path)
+        values = composite(values, alpha, background, encoding, info.path)
     return _turned(values, frame.rotation)
 
 

@@ -22,15 +22,14 @@ _KR_KB = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "smpte240m": (0.21
 # ITU-T H.273 codes of matrix coefficients and transfer characteristics.
 _MATRICES = {1: "bt709", 5: "bt601", 6: "bt601", 7: "smpte240m"}
 _UNKNOWN_MATRIX, _LIMITED, _FULL = 2, 1, 2
-_LINEAR, _PQ, _HLG = 8, 16, 18
+_LINEAR, _PQ, _HLG, _WIDE = 8, 16, 18, (9, 10)
 
 
-def is_linear(frame: Any) -> bool:
+def is_linear(path: str, matrix: int, transfer: int) -> bool:
     """Whether the codes are linear light; refuse high dynamic range, which has no place in [0, 1]."""
-    transfer = int(frame.color_trc)
-    if transfer in (_PQ, _HLG) or int(frame.colorspace) in (9, 10):
+    if transfer in (_PQ, _HLG) or matrix in _WIDE:
         fail(
-            "movie", "standard dynamic range in the Rec. 709 gamut", f"matrix {frame.colorspace}, transfer {transfer}",
+            "movie", "standard dynamic range in the Rec. 709 gamut", f"{path} of matrix {matrix}, transfer {transfer}",
             "Tone-map it first, for example with ffmpeg's zscale and tonemap filters.",
         )  # fmt: skip
     return transfer == _LINEAR
