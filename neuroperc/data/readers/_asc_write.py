@@ -143,7 +143,7 @@ def _sample_lines(recording: EyeRecording, spans: pd.DataFrame, eyes: list[str],
     ticks = np.round(clock * 1000).astype(np.int64)  # microseconds, so that both eyes meet
     times, row = np.unique(ticks, return_inverse=True)
     cells: np.ndarray = np.full((len(times), len(eyes)), _sample(np.nan, np.nan, 0, 0), dtype=object)
-    column = gaze["eye"].map({eye: k for k, eye in enumerate(eyes)}).to_numpy()
+    column = gaze["eye"].map({eye: k for k, eye in enumerate(eyes)}).to_numpy(dtype=np.intp)
     rows = np.column_stack((points, gaze["pupil"].fillna(0))).tolist()
     texts = [_sample(x, y, pupil, decimals) for x, y, pupil in rows]
     cells[row, column] = np.array(texts, dtype=object)

@@ -165,8 +165,13 @@ def _json(value: Any) -> Any:
 def further(row: Mapping[str, Any], written: Sequence[str]) -> dict[str, Any]:
     """Return the columns of a trial that the format does not carry and that say something."""
     rest = {key: _json(value) for key, value in row.items() if key not in (*written, *BOX, "unplaced_durations_s")}
-    silent = {key for key, value in rest.items() if value is None or (key in TRIAL_COLUMNS and value in ("", False))}
-    return {key: value for key, value in rest.items() if key not in silent}
+    return {key: value for key, value in rest.items() if not _silent(key, value)}
+
+
+def _silent(key: str, value: Any) -> bool:
+    if value is None:
+        return True
+    return (key in TRIAL_COLUMNS and isinstance(value, str) and not value) or (key == "excluded" and value is False)
 
 
 def trial_numbers(rows: list[dict[str, Any]]) -> None:

@@ -94,7 +94,7 @@ def _modern(array: xr.DataArray) -> xr.DataArray:
 def _with_stimuli(array: xr.DataArray, stimuli: pd.DataFrame, path: str | os.PathLike[str]) -> xr.DataArray:
     table = stimuli.set_axis(stimuli.index.astype(str))
     ids = array.coords["stimulus_id"].values.astype(str)
-    missing = sorted(set(ids) - set(table.index))
+    missing = sorted(set(ids.tolist()) - set(table.index))
     check(not missing, "stimuli", f"with a row for every stimulus of {path}", missing[:5], "Pass the set it was shown.")
     rows = table.loc[ids]
     new = {str(c): ("presentation", rows[c].to_numpy()) for c in rows if str(c) not in array.coords}

@@ -30,7 +30,8 @@ from ._scanpaths import (
 )
 
 _KNOWN = ("name", "subject", "condition", "bbox", "X", "Y", "T", "length", "correct", "fixOnTarget", "RT")
-_OWN = ("fixation", "fixation_onset_s", "fixation_eye", "fixation_object_id")
+_BLANK = "condition_inferred"  # our key: the trial has no condition, the record's follows from target_present
+_OWN = (_BLANK, "fixation", "fixation_onset_s", "fixation_eye", "fixation_object_id")
 
 
 def read_coco_search(
@@ -110,8 +111,9 @@ def _frame(display: Display, size_px: tuple[float, float] | None) -> Frame:
 def _row(record: dict[str, Any], frame: Frame, where: str) -> dict[str, Any]:
     row = {key: value for key, value in record.items() if key not in (*_KNOWN, *_OWN)}
     condition = str(record.get("condition") or "")
-    row |= {"subject": str(record["subject"]), "stimulus_id": record["name"], "condition": condition}
     row.setdefault("target_present", {"present": True, "absent": False}.get(condition))
+    condition = "" if record.get(_BLANK) else condition
+    row |= {"subject": str(record["subject"]), "stimulus_id": record["name"], "condition": condition}
     row |= {"correct": record.get("correct"), "found": record.get("fixOnTarget")}
     if record.get("RT") is not None:
         row["rt_s"] = record["RT"] / 1000
@@ -170,6 +172,8 @@ def write_coco_search(
             rest["trial"] = row["trial"]
         if _present(row["target_present"]) != {"present": True, "absent": False}.get(record["condition"]):
             rest["target_present"] = _present(row["target_present"])
+        if record["condition"] != row["condition"]:
+            rest[_BLANK] = True
         counts[person] = counts.get(person, 0) + 1
         records.append(record | rest)
     write_json(records, target)
