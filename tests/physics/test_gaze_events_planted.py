@@ -131,11 +131,11 @@ def test_fixations_are_numbered_from_the_onset():
 
 
 def test_a_movement_is_as_fast_wherever_the_eye_looks():
-    """20 degrees a second at (25, 15) would be 26 a second by hypot of screen degrees along x."""
+    """20 degrees a second up to the right from (25, 15) would be 22.6 a second by hypot of screen degrees."""
     time = np.arange(500) / 500
-    start = np.array((25.0, 15.0))
-    path = np.array([FLAT.point_at(20 * max(0, t - 0.5), np.pi / 5, start) for t in time])
-    events = detect_events(make_gaze(path, time_s=time, trial=0), FLAT, velocity_threshold_deg_s=21)
-    assert events["kind"].tolist() == ["fixation"]
-    events = detect_events(make_gaze(path, time_s=time, trial=0), FLAT, velocity_threshold_deg_s=19)
-    assert events["duration_s"].iloc[0] == pytest.approx(0.5, abs=0.01)
+    path = np.array([FLAT.point_at(20 * max(0, t - 0.5), np.pi / 3, (25.0, 15.0)) for t in time])
+    gaze = make_gaze(path, time_s=time, trial=0)
+    for threshold, length_s in ((21, 1.0), (19, 0.5)):
+        events = detect_events(gaze, FLAT, velocity_threshold_deg_s=threshold)
+        assert events["kind"].tolist() == ["fixation"]
+        assert events["duration_s"].iloc[0] == pytest.approx(length_s, abs=0.01)

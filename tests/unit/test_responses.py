@@ -93,13 +93,15 @@ def test_average_repeats_equals_xarrays_groupby():
 
 
 def test_average_repeats_keeps_order_dtype_nan_and_constant_labels():
-    values = np.array([[1, np.nan], [3, np.nan], [np.nan, 4]], "f4")
-    r = make_responses(values, stimulus_id=["b", "b", "a"], coords={"kind": ("presentation", ["x", "x", "y"])})
+    values = np.array([[1, np.nan], [3, np.nan], [np.nan, np.nan], [np.nan, 4]], "f4")
+    kind = ("presentation", ["x", "x", "x", "y"])
+    r = make_responses(values, stimulus_id=["b", "b", "b", "a"], coords={"kind": kind})
     out = average_repeats(r)
     assert out.stimulus_id.values.tolist() == ["b", "a"]
     assert out.dtype == np.float32
     np.testing.assert_array_equal(out.values, np.array([[2, np.nan], [np.nan, 4]], "f4"))
     assert out.kind.values.tolist() == ["x", "y"]
+    assert out.n_repeats.values.tolist() == [2, 1]  # a row of NaN only is no answer
     whole = make_responses(np.array([[1], [2]]), stimulus_id=["a", "a"])
     assert average_repeats(whole).values.tolist() == [[1.5]]
 
