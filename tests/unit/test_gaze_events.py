@@ -38,7 +38,7 @@ def test_missing_pymovements_names_the_extra(monkeypatch):
     [
         (dict(method="idt"), "method must be one of 'velocity', 'engbert_kliegl', got idt"),
         (dict(velocity_threshold_deg_s=0), "velocity_threshold_deg_s must be a finite number above 0"),
-        (dict(threshold_factor=-1), "threshold_factor must be"),
+        (dict(n_sd=-1), "n_sd must be"),
         (dict(min_fixation_s=0), "min_fixation_s must be"),
         (dict(blink_pad_s=-0.1), "blink_pad_s must be a finite number of 0 or more"),
     ],

@@ -28,7 +28,7 @@ _COLUMNS = (
 class _Settings:
     method: Method
     velocity_threshold_deg_s: float
-    threshold_factor: float
+    n_sd: float
     min_fixation_s: float
     min_saccade_s: float
     max_gap_s: float
@@ -41,7 +41,7 @@ def detect_events(
     *,
     method: Method = "velocity",
     velocity_threshold_deg_s: float = 30.0,
-    threshold_factor: float = 6.0,
+    n_sd: float = 6.0,
     min_fixation_s: float = 0.05,
     min_saccade_s: float = 0.006,
     max_gap_s: float = 0.02,
@@ -62,11 +62,11 @@ def detect_events(
         The screen.
     method
         "velocity": moving above `velocity_threshold_deg_s` [1]_. "engbert_kliegl": moving outside an ellipse of
-        `threshold_factor` median-based standard deviations of the trial's velocities [2]_.
+        `n_sd` median-based standard deviations of the trial's velocities [2]_.
     velocity_threshold_deg_s
         For "velocity", in degrees a second.
-    threshold_factor
-        For "engbert_kliegl", lambda.
+    n_sd
+        For "engbert_kliegl", the paper's lambda.
     min_fixation_s, min_saccade_s
         Shorter ones are not told from the movement, or the stillness, around them.
     max_gap_s
@@ -95,16 +95,19 @@ def detect_events(
        doi:10.1145/355017.355028
     .. [2] R Engbert, R Kliegl (2003). Microsaccades uncover the orientation of covert attention.
        doi:10.1016/S0042-6989(03)00084-1
+
+    Examples
+    --------
+    >>> events = detect_events(gaze, screen, method="engbert_kliegl")               # doctest: +SKIP
+    >>> events.loc[events["kind"] == "saccade", "amplitude_deg"].median()           # doctest: +SKIP
     """
     one_of("method", method, ("velocity", "engbert_kliegl"))
     positive("velocity_threshold_deg_s", velocity_threshold_deg_s)
-    positive("threshold_factor", threshold_factor)
+    positive("n_sd", n_sd)
     positive("min_fixation_s", min_fixation_s)
     for name, value in (("min_saccade_s", min_saccade_s), ("max_gap_s", max_gap_s), ("blink_pad_s", blink_pad_s)):
         non_negative(name, value)
-    settings = _Settings(
-        method, velocity_threshold_deg_s, threshold_factor, min_fixation_s, min_saccade_s, max_gap_s, blink_pad_s
-    )
+    settings = _Settings(method, velocity_threshold_deg_s, n_sd, min_fixation_s, min_saccade_s, max_gap_s, blink_pad_s)
     detector = _pymovements()
     rows: list[dict[str, Any]] = []
     for key, time_s, points, valid in by_eye(gaze):
@@ -117,7 +120,7 @@ def detect_events(
 
 
 def detect_fixations(
-    gaze: pd.DataFrame, display: Display, *, method: Method = "velocity", **settings: float
+    gaze: pd.DataFrame, display: Display, *, method: Method = "velocity", **settings: Any
 ) -> pd.DataFrame:
     """Find the fixations in gaze samples.
 
@@ -136,6 +139,11 @@ def detect_fixations(
     ------
     ImportError, ValueError
         As `detect_events`.
+
+    Examples
+    --------
+    >>> fixations = detect_fixations(recording.gaze, recording.display)            # doctest: +SKIP
+    >>> n_fixations(fixations, recording.trials, eye="left")                       # doctest: +SKIP
     """
     events = detect_events(gaze, display, method=method, **settings)
     table = events[events["kind"] == "fixation"]
@@ -191,7 +199,7 @@ def _events(trace: Trace, display: Display, settings: _Settings, detector: Any) 
         if settings.method == "velocity":
             radius = np.full(2, settings.velocity_threshold_deg_s)
         else:
-            radius = settings.threshold_factor * np.maximum(spread_deg_s(fast), _FLOOR_DEG_S)
+            radius = settings.n_sd * np.maximum(spread_deg_s(fast), _FLOOR_DEG_S)
         moving = _moving(fast, radius, trace, settings, detector)
         moving = _sharpen(moving, radius, trace, display, stride, slack=1 if settings.method == "velocity" else 4)
         found += _still_and_jumps(moving, fast, trace, display, settings)
@@ -208,10 +216,8 @@ def _moving(fast: np.ndarray, radius: np.ndarray, trace: Trace, settings: _Setti
         for first, last in still.frame.select("onset", "offset").iter_rows():
             moving[first : last + 1] = False
     else:
-        threshold = radius / settings.threshold_factor
-        quick = detector.microsaccades(
-            fast, minimum_duration=0, threshold=threshold, threshold_factor=settings.threshold_factor
-        )
+        threshold = radius / settings.n_sd
+        quick = detector.microsaccades(fast, minimum_duration=0, threshold=threshold, threshold_factor=settings.n_sd)
         moving = np.zeros(len(fast), dtype=bool)
         for first, last in quick.frame.select("onset", "offset").iter_rows():
             moving[first : last + 1] = True

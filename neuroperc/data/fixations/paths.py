@@ -31,6 +31,13 @@ class Scanpaths:
         (n,) number of fixations in each path.
     index
         DataFrame of n rows: subject, session, trial.
+
+    Examples
+    --------
+    >>> from neuroperc.data import make_fixations
+    >>> paths = scanpaths(make_fixations([[0, 0], [3, 4]], trial=0, fixation=[0, 1], on_screen=True))
+    >>> [path.tolist() for path in paths]
+    [[[0.0, 0.0], [3.0, 4.0]]]
     """
 
     points_deg: np.ndarray

@@ -49,6 +49,21 @@ class EyeRecording:
         `time_s` on the tracker's clock and `text`.
     info
         What else the file says.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When a table does not obey its schema, or a fixation belongs to no trial.
+
+    Examples
+    --------
+    >>> from neuroperc.data import make_fixations, make_gaze, make_trials
+    >>> screen = Display.from_px_per_deg(32, resolution_px=(512, 512))
+    >>> samples = make_gaze([[0.1, 0.2]] * 3, time_s=[0, 0.002, 0.004], trial=0, eye="left")
+    >>> held = make_fixations([[0.1, 0.2]], trial=0, fixation=0, eye="left", display=screen)
+    >>> recording = EyeRecording(samples, held, make_trials([0], onset_s=[12.5]), screen, 500.0)
+    >>> len(recording.gaze), recording.trials["onset_s"].tolist()
+    (3, [12.5])
     """
 
     gaze: pd.DataFrame

@@ -146,7 +146,7 @@ def write_fixation_vectors(
     points = np.round(deg_to_pixels(table[["x_deg", "y_deg"]], display, convention="center"), 9)
     check(bool(np.isfinite(points).all()), "fixations", "of known places", "NaN", "Drop fixations without a place.")
     table = table.assign(start_x=points[:, 0], start_y=points[:, 1], duration=table["duration_s"])
-    groups = {key: rows for key, rows in table.groupby(list(KEY), sort=False)}
+    groups = dict(iter(table.groupby(list(KEY), sort=False)))
     for key in check_trials(trials)[list(KEY)].itertuples(index=False, name=None):
         rows = groups.get(key, table.iloc[:0])
         whole = rows["fixation"].tolist() == list(range(len(rows)))

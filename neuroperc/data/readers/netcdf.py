@@ -65,6 +65,10 @@ def read_responses(path: str | os.PathLike[str]) -> xr.DataArray:
     ------
     ValueError
         When the file is missing, truncated, not netCDF-4 or holds no Responses; the message names it.
+
+    Examples
+    --------
+    >>> responses = read_responses("v4.nc")       # doctest: +SKIP
     """
     dataset, name = read_netcdf(path)
     if RESPONSES not in dataset:
@@ -76,13 +80,23 @@ def read_responses(path: str | os.PathLike[str]) -> xr.DataArray:
 
 
 def write_scores(scores: xr.Dataset, path: str | os.PathLike[str], *, compress: int = 0) -> Path:
-    """Write a Scores to a netCDF-4 file; as `write_responses`."""
+    """Write a Scores to a netCDF-4 file; as `write_responses`.
+
+    Examples
+    --------
+    >>> write_scores(scores, "scores.nc")         # doctest: +SKIP
+    """
     check_scores(scores)
     return write_netcdf(scores, path, compress=compress)
 
 
 def read_scores(path: str | os.PathLike[str]) -> xr.Dataset:
-    """Read a Scores written by `write_scores`; as `read_responses`."""
+    """Read a Scores written by `write_scores`; as `read_responses`.
+
+    Examples
+    --------
+    >>> scores = read_scores("scores.nc")         # doctest: +SKIP
+    """
     return check_scores(read_netcdf(path)[0])
 
 
