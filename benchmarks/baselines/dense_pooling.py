@@ -1,7 +1,7 @@
 """Baseline: pooling as a dense separable contraction.
 
-Re-implemented, vectorised, from the published equations of log-polar windows (Freeman & Simoncelli 2011): one map a ring
-and one map a wedge, contracted with the picture. It is how the field's current tool evaluates them.
+Re-implemented, vectorised, from the published equations of log-polar windows (Freeman & Simoncelli 2011): one map a
+ring and one a wedge, contracted with the picture. It is how the field's current tool evaluates them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def raised_cosine(x: np.ndarray, transition: float = 0.5) -> np.ndarray:
 
 
 def gaussian(x: np.ndarray) -> np.ndarray:
-    """Standard deviation of one step; neighbours sum to one."""
+    """Return a Gaussian with a standard deviation of one step; neighbours sum to one."""
     return np.exp(-x * x / 2) / GAUSSIAN_SUM
 
 

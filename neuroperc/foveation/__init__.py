@@ -1,4 +1,8 @@
-"""foveation."""
+"""The core: what a fovea keeps of a picture. Modules from tensors to tensors, in the geometry of a `Display`.
+
+`FoveatedBlur` lowers resolution with eccentricity, `PoolingWindows` averages over windows that grow with it, `RingPool`
+pools by a table of radius, `LogPolar` samples as the cortex magnifies; pyramids serve them all.
+"""
 
 import lazy_loader as _lazy
 

@@ -17,7 +17,6 @@ import torch
 from scipy.sparse import _sparsetools as csr  # the loops behind csr_array @ x, without building arrays around them
 from torch import Tensor
 
-
 #: Entries below which a second thread costs more than it saves.
 _WORTH_A_THREAD = 1 << 21
 
@@ -41,8 +40,7 @@ def _each(function: Callable[[slice], np.ndarray], runs: list[slice]) -> list[np
     return [function(runs[0])] if len(runs) == 1 else list(_pool(len(runs)).map(function, runs))
 
 
-@torch.library.custom_op("neuroperc::gather", mutates_args=())
-def gather(pointers: Tensor, columns: Tensor, values: Tensor, nodes: Tensor) -> Tensor:
+def _gather(pointers: Tensor, columns: Tensor, values: Tensor, nodes: Tensor) -> Tensor:
     """(m, n_nodes) values at nodes to (m, n_rows) weighted sums at pixels."""
     pointer, column, value = (part.detach().numpy() for part in (pointers, columns, values))
     (m, n_nodes), n_rows = nodes.shape, len(pointer) - 1
@@ -61,8 +59,7 @@ def gather(pointers: Tensor, columns: Tensor, values: Tensor, nodes: Tensor) -> 
     return torch.from_numpy(np.ascontiguousarray(out.reshape(n_rows, m).T))
 
 
-@torch.library.custom_op("neuroperc::scatter", mutates_args=())
-def scatter(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, n_nodes: int) -> Tensor:
+def _scatter(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, n_nodes: int) -> Tensor:
     """(m, n_rows) pixels to (m, n_nodes) weighted sums at nodes."""
     pointer, column, value = (part.detach().numpy() for part in (pointers, columns, values))
     m = pixels.shape[0]
@@ -84,13 +81,34 @@ def scatter(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, n
     return torch.from_numpy(np.ascontiguousarray(first.reshape(n_nodes, m).T))
 
 
-@gather.register_kernel("cuda")
+_gather_op = torch.library.custom_op("neuroperc::gather", _gather, mutates_args=())
+_scatter_op = torch.library.custom_op("neuroperc::scatter", _scatter, mutates_args=())
+
+
+def gather(pointers: Tensor, columns: Tensor, values: Tensor, nodes: Tensor) -> Tensor:
+    """(m, n_nodes) values at nodes to (m, n_rows) weighted sums at pixels."""
+    return (_gather if _plain(nodes) else _gather_op)(pointers, columns, values, nodes)
+
+
+def scatter(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, n_nodes: int) -> Tensor:
+    """(m, n_rows) pixels to (m, n_nodes) weighted sums at nodes."""
+    return (_scatter if _plain(pixels) else _scatter_op)(pointers, columns, values, pixels, n_nodes)
+
+
+def _plain(x: Tensor) -> bool:
+    """Whether nobody is watching (autograd, the compiler, a transform): then the operator's wrapping is only time."""
+    if torch.compiler.is_compiling() or type(x) is not Tensor or x.device.type != "cpu":
+        return False
+    return not (torch.is_grad_enabled() and x.requires_grad) and not torch._C._are_functorch_transforms_active()
+
+
+@_gather_op.register_kernel("cuda")
 def _(pointers: Tensor, columns: Tensor, values: Tensor, nodes: Tensor) -> Tensor:
     picked = nodes[:, columns.long()] * values
     return torch.segment_reduce(picked.T.contiguous(), "sum", offsets=pointers.long(), axis=0).T.contiguous()
 
 
-@scatter.register_kernel("cuda")
+@_scatter_op.register_kernel("cuda")
 def _(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, n_nodes: int) -> Tensor:
     counts = torch.diff(pointers).long()
     spread = torch.repeat_interleave(pixels, counts, dim=1) * values
@@ -99,12 +117,12 @@ def _(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, n_nodes
     return torch.segment_reduce(spread[:, order].T.contiguous(), "sum", lengths=lengths, axis=0).T.contiguous()
 
 
-@gather.register_fake
+@_gather_op.register_fake
 def _(pointers: Tensor, columns: Tensor, values: Tensor, nodes: Tensor) -> Tensor:
     return nodes.new_empty(nodes.shape[0], pointers.shape[0] - 1)
 
 
-@scatter.register_fake
+@_scatter_op.register_fake
 def _(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, n_nodes: int) -> Tensor:
     return pixels.new_empty(pixels.shape[0], n_nodes)
 
@@ -122,5 +140,5 @@ def _scatter_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return None, None, None, gather(*ctx.saved_tensors, grad.contiguous()), None
 
 
-gather.register_autograd(_gather_backward, setup_context=_save)
-scatter.register_autograd(_scatter_backward, setup_context=_save)
+_gather_op.register_autograd(_gather_backward, setup_context=_save)
+_scatter_op.register_autograd(_scatter_backward, setup_context=_save)

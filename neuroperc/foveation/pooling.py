@@ -23,6 +23,7 @@ _LEAST_SHARE = 1e-10
 #: Entries above which windows are not stored but computed on the fly, in runs of `_RUN` pixels.
 _MOST_ENTRIES = 1 << 26
 _RUN = 1 << 19
+_FEW_ENTRIES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -239,9 +240,8 @@ class PoolingWindows(nn.Module):
             out = self._pool(flat.reshape(-1, flat.shape[-1]), matrix).reshape(*x.shape[:2], -1)
         else:
             out, mass = self._pool_at(flat, self._gaze(fixation_deg, x))
-        seen = mass > 0
-        out = torch.where(seen, out / torch.where(seen, mass, torch.ones_like(mass)), torch.zeros_like(out))
-        if out.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(out.detach().isfinite().all()):
+        out = torch.where(mass > 0, out / mass.clamp(min=torch.finfo(mass.dtype).tiny), 0.0)
+        if out.device.type == "cpu" and not torch.compiler.is_compiling() and not math.isfinite(out.detach().sum()):
             fail("x", "finite", "NaN or infinite pixels", "Remove or replace them first.")
         return out.to(x.dtype)
 
@@ -339,6 +339,8 @@ class PoolingWindows(nn.Module):
             counts, columns, values = (torch.cat(parts) for parts in zip(*runs, strict=True))
             pointers = nn.functional.pad(torch.cumsum(counts, 0), (1, 0)).int()
             matrix = (pointers, columns, values)
+            if columns.numel() < _FEW_ENTRIES:  # a transpose beside it makes pooling a gather too: no write conflicts
+                matrix += _transpose(*matrix, grid.n_nodes)
         return *matrix, self._with_mass(self._pool(ones, matrix)[0])
 
     def _entries(self, grid: _Grid, u: Tensor, v: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -362,8 +364,10 @@ class PoolingWindows(nn.Module):
 
     def _pool(self, pixels: Tensor, matrix: Any) -> Tensor:
         grid = self._grid(pixels.dtype)
-        if len(matrix) == 3:
-            nodes = scatter(*matrix, pixels.contiguous(), grid.n_nodes)
+        if len(matrix) == 6:
+            nodes = gather(*matrix[3:], pixels)
+        elif len(matrix) == 3:
+            nodes = scatter(*matrix, pixels, grid.n_nodes)
         else:
             nodes = _Spread.apply(self, grid, pixels, *matrix)
         return self._filter(nodes, grid)
@@ -371,8 +375,8 @@ class PoolingWindows(nn.Module):
     def _unpool(self, windows: Tensor, matrix: Any) -> Tensor:
         grid = self._grid(windows.dtype)
         nodes = self._filter_back(windows, grid)
-        if len(matrix) == 3:
-            return gather(*matrix, nodes.contiguous())
+        if len(matrix) != 2:
+            return gather(*matrix[:3], nodes)
         return _Interpolate.apply(self, grid, nodes, *matrix)
 
     def _pool_at(self, flat: Tensor, gaze: Tensor) -> tuple[Tensor, Tensor]:
@@ -460,6 +464,14 @@ class PoolingWindows(nn.Module):
             f"scaling={self.scaling:g}, window={self.window!r}, {self.n_rings} rings x {self.n_wedges} wedges, "
             f"{self.min_eccentricity_deg:g} to {self.max_eccentricity_deg:g} deg"
         )
+
+
+def _transpose(pointers: Tensor, columns: Tensor, values: Tensor, n_nodes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows become nodes; within a node, pixels keep their order."""
+    order = torch.argsort(columns, stable=True)
+    rows = torch.repeat_interleave(torch.arange(len(pointers) - 1, dtype=torch.int32), pointers.diff().long())
+    counts = torch.bincount(columns.long(), minlength=n_nodes)
+    return nn.functional.pad(torch.cumsum(counts, 0), (1, 0)).int(), rows[order], values[order]
 
 
 def _decimate(fine: Tensor, taps: Tensor, q: int, count: int) -> Tensor:
