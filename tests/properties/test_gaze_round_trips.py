@@ -82,7 +82,7 @@ def columns_of(table, without=()):
 
 KEYS = ["subject", "session", "trial"]
 TRIALS = list(npc.data.TRIAL_COLUMNS)
-few = settings(max_examples=12, deadline=None)
+few = settings(max_examples=8, deadline=None)
 
 
 @few
