@@ -1,7 +1,7 @@
 """Baseline: the OpenCV pyramid recipe for foveated blur.
 
-Re-implemented, vectorised, from its published description (half-resolution form of Perry & Geisler 2002; six levels, each
-enlarged to full size; full-size blending masks; a 5 x 5 kernel).
+Re-implemented, vectorised, from its published description (half-resolution form of Perry & Geisler 2002; six levels,
+each enlarged to full size; full-size blending masks; a 5 x 5 kernel).
 """
 
 from __future__ import annotations

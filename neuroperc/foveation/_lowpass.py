@@ -1,14 +1,13 @@
 """Short symmetric filters whose cascades are Gaussian low-passes, and the strided sums that apply them.
 
-Levels, by the frequency (cycles/px) they halve: 1/2 and 1/4 at full resolution, then 1/8 on every 2nd pixel, 1/16 on
-every 4th, and so on. A coarse level comes back by cubic B-spline interpolation, whose transfer the filters undo, so that
-what a level does in all, exp(-ln 2 (f / cut)^2), is the same in every direction.
+Levels, by the frequency (cycles/px) they halve: 1/2 and 1/4 at full resolution, then 1/8 on every 2nd pixel, 1/16
+on every 4th, and so on. A coarse level comes back by cubic B-spline interpolation, whose transfer the filters undo, so
+that what a level does in all, exp(-ln 2 (f / cut)^2), is the same in every direction.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 
 import numpy as np
 import torch
@@ -54,7 +53,7 @@ def kernels() -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], 
 
 @functools.cache
 def _toeplitz(half: tuple[float, ...], step: int) -> tuple[Tensor, int, int]:
-    """A block of the convolution as a matrix (inputs, outputs), inputs between blocks, and inputs before the first."""
+    """Return a block of the convolution as a matrix, the inputs between blocks, and those before the first."""
     reach = len(half) - 1
     taps = torch.tensor([*half[:0:-1], *half], dtype=torch.float64)
     matrix = torch.zeros((_BLOCK - 1) * step + len(taps), _BLOCK, dtype=torch.float64)
@@ -65,7 +64,7 @@ def _toeplitz(half: tuple[float, ...], step: int) -> tuple[Tensor, int, int]:
 
 @functools.cache
 def _doubling() -> tuple[Tensor, int, int]:
-    """Cubic B-spline interpolation by two: even samples from (1, 6, 1) / 8, odd ones from (4, 4) / 8."""
+    """Return cubic B-spline interpolation by two: even samples from (1, 6, 1) / 8, odd ones from (4, 4) / 8."""
     matrix = torch.zeros(_BLOCK // 2 + 2, _BLOCK, dtype=torch.float64)
     for k in range(_BLOCK // 2):
         matrix[k : k + 3, 2 * k] = torch.tensor([1.0, 6.0, 1.0], dtype=torch.float64) / 8
@@ -103,7 +102,7 @@ def _banded(x: Tensor, plan: tuple[Tensor, int, int], axis: int, count: int) -> 
 
 
 def _banded_in_place(x: Tensor, matrix: Tensor, step: int, axis: int, count: int, n_blocks: int) -> Tensor:
-    """The same with each block written where it belongs: no copies of overlapping blocks."""
+    """Write each block where it belongs, without copies of overlapping blocks."""
     shape = list(x.shape)
     shape[axis] = n_blocks * _BLOCK
     out = x.new_empty(shape)

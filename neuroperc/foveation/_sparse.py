@@ -7,7 +7,7 @@ on other devices the same sums are segment reductions over sorted entries, repea
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
@@ -81,18 +81,20 @@ def _scatter(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, 
     return torch.from_numpy(np.ascontiguousarray(first.reshape(n_nodes, m).T))
 
 
-_gather_op = torch.library.custom_op("neuroperc::gather", _gather, mutates_args=())
-_scatter_op = torch.library.custom_op("neuroperc::scatter", _scatter, mutates_args=())
+_gather_op: Any = torch.library.custom_op("neuroperc::gather", _gather, mutates_args=())
+_scatter_op: Any = torch.library.custom_op("neuroperc::scatter", _scatter, mutates_args=())
 
 
-def gather(pointers: Tensor, columns: Tensor, values: Tensor, nodes: Tensor) -> Tensor:
-    """(m, n_nodes) values at nodes to (m, n_rows) weighted sums at pixels."""
-    return (_gather if _plain(nodes) else _gather_op)(pointers, columns, values, nodes)
+def gather(matrix: Sequence[Tensor], nodes: Tensor) -> Tensor:
+    """(m, n_nodes) values at nodes to (m, n_rows) weighted sums at pixels; `matrix` is pointers, columns, values."""
+    run: Any = _gather if _plain(nodes) else _gather_op
+    return run(*matrix, nodes)
 
 
-def scatter(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, n_nodes: int) -> Tensor:
-    """(m, n_rows) pixels to (m, n_nodes) weighted sums at nodes."""
-    return (_scatter if _plain(pixels) else _scatter_op)(pointers, columns, values, pixels, n_nodes)
+def scatter(matrix: Sequence[Tensor], pixels: Tensor, n_nodes: int) -> Tensor:
+    """(m, n_rows) pixels to (m, n_nodes) weighted sums at nodes; `matrix` is pointers, columns, values."""
+    run: Any = _scatter if _plain(pixels) else _scatter_op
+    return run(*matrix, pixels, n_nodes)
 
 
 def _plain(x: Tensor) -> bool:
@@ -133,12 +135,20 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _gather_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    return None, None, None, scatter(*ctx.saved_tensors, grad.contiguous(), ctx.n_nodes)
+    return None, None, None, scatter(ctx.saved_tensors, grad.contiguous(), ctx.n_nodes)
 
 
 def _scatter_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    return None, None, None, gather(*ctx.saved_tensors, grad.contiguous()), None
+    return None, None, None, gather(ctx.saved_tensors, grad.contiguous()), None
 
 
 _gather_op.register_autograd(_gather_backward, setup_context=_save)
 _scatter_op.register_autograd(_scatter_backward, setup_context=_save)
+
+
+def transpose(pointers: Tensor, columns: Tensor, values: Tensor, n_nodes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows become nodes; within a node, pixels keep their order."""
+    order = torch.argsort(columns, stable=True)
+    rows = torch.repeat_interleave(torch.arange(len(pointers) - 1, dtype=torch.int32), pointers.diff().long())
+    counts = torch.bincount(columns.long(), minlength=n_nodes)
+    return torch.nn.functional.pad(torch.cumsum(counts, 0), (1, 0)).int(), rows[order], values[order]

@@ -45,7 +45,7 @@ def spline_taps(t: Tensor, order: int) -> tuple[Tensor, Tensor]:
 
 @functools.lru_cache(maxsize=32)
 def gaussian_filter(order: int, oversampling: int) -> np.ndarray:
-    """Return samples at j / oversampling, |j| <= reach * oversampling, that B-splines of `order` turn into the Gaussian."""
+    """Return samples at j / oversampling, |j| <= reach * oversampling, that B-splines turn into the Gaussian."""
     n = 2 * 32 * oversampling
     frequency = np.fft.rfftfreq(n, 1 / oversampling)  # cycles per window step
     spectrum = np.exp(-2 * (math.pi * frequency) ** 2) * math.sqrt(2 * math.pi) / GAUSSIAN_SUM
@@ -54,3 +54,31 @@ def gaussian_filter(order: int, oversampling: int) -> np.ndarray:
     samples = np.fft.irfft(spectrum / spline, n) * oversampling
     reach = GAUSSIAN_REACH * oversampling
     return np.concatenate((samples[-reach:], samples[: reach + 1]))
+
+
+def decimate(fine: Tensor, taps: Tensor, q: int, count: int) -> Tensor:
+    """Filter the last axis and keep every q-th of the valid samples, `count` of them, in blocks of matrix products."""
+    block = 16
+    length = (block - 1) * q + len(taps)
+    n_blocks = -(-count // block)
+    fine = torch.nn.functional.pad(fine, (0, (n_blocks - 1) * block * q + length - fine.shape[-1]))
+    kernel = taps.new_zeros(length, block)
+    for k in range(block):
+        kernel[k * q : k * q + len(taps), k] = taps
+    return (fine.unfold(-1, length, block * q) @ kernel).flatten(-2)[..., :count]
+
+
+def expand(coarse: Tensor, taps: Tensor, q: int) -> Tensor:
+    """Put q - 1 zeros between samples and filter fully: the transpose of `decimate`."""
+    block = 16
+    count = coarse.shape[-1]
+    wide = -(-(len(taps) - 1) // q)  # samples that reach a node from the left
+    total = (count - 1) * q + len(taps)
+    n_blocks = -(-total // (block * q))
+    coarse = torch.nn.functional.pad(coarse, (wide, n_blocks * block - count))
+    kernel = taps.new_zeros(block + wide, block * q)
+    for k in range(block + wide):  # sample k of a block lies at node (k - wide) * q
+        start = (k - wide) * q
+        low, high = max(start, 0), min(start + len(taps), block * q)
+        kernel[k, low:high] = taps[low - start : high - start]
+    return (coarse.unfold(-1, block + wide, block) @ kernel).flatten(-2)[..., :total]

@@ -189,17 +189,15 @@ class FoveatedBlur(nn.Module):
     def _blend(self, image: Tensor, masks: list[Tensor], boxes: list[Box | None]) -> Tensor:
         """Coarse to fine: each level replaces the coarser ones where its mask says so."""
         finest, second, first, following = kernels()
-        levels = []
+        levels: list[Tensor] = []
         for k in range(3, self.n_levels + 1):
             levels.append(lowpass(levels[-1] if levels else image, first if k == 3 else following, 2))
-        out = levels[-1] if levels else None
+        out = levels[-1] if levels else lowpass(image, second)
         for k in range(self.n_levels - 1, 2, -1):
             fine = levels[k - 3]
-            out = torch.lerp(double(out, fine.shape[-2:]), fine, masks[k])
+            out = torch.lerp(double(out, (fine.shape[-2], fine.shape[-1])), fine, masks[k])
         size = (image.shape[-2], image.shape[-1])
-        if out is None:
-            out = lowpass(image, second)
-        else:
+        if levels:
             out = self._in_box(double(out, size), image, second, masks[2], boxes[2])
         out = self._in_box(out, image, finest, masks[1], boxes[1])
         return self._in_box(out, image, None, masks[0], boxes[0])
@@ -244,7 +242,7 @@ class FoveatedBlur(nn.Module):
         shape = self.display.resolution_px
         masks: list[Tensor] = []
         cutoff = self._cutoffs(gaze, shape, 1) / self.display.px_per_deg
-        masks.append(((cutoff.clamp(_FADE, _NYQUIST) - _FADE) / (_NYQUIST - _FADE)))
+        masks.append((cutoff.clamp(_FADE, _NYQUIST) - _FADE) / (_NYQUIST - _FADE))
         for k in range(1, self.n_levels):
             if k > 2:
                 stride = 2 ** (k - 2)
@@ -302,7 +300,7 @@ def _weight(cutoff: Tensor, k: int) -> Tensor:
 
 
 def _box(mask: Tensor) -> Box | None:
-    """The smallest rectangle outside which a mask is zero."""
+    """Return the smallest rectangle outside which a mask is zero."""
     if mask.ndim < 2 or not bool((mask > 0).any()):
         return None
     rows, columns = torch.nonzero((mask > 0).any(1)).flatten(), torch.nonzero((mask > 0).any(0)).flatten()
@@ -310,7 +308,7 @@ def _box(mask: Tensor) -> Box | None:
 
 
 def _widen(part: slice, reach: int, length: int) -> tuple[slice, slice]:
-    """A slice with `reach` more samples on either side, as far as there are, and the old one within it."""
+    """Return a slice with `reach` more samples on either side, as far as there are, and the old one within it."""
     start, stop, _ = part.indices(length)
     low, high = max(start - reach, 0), min(stop + reach, length)
     return slice(low, high), slice(start - low, stop - low)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from .._check import check, fail, one_of, pair, positive, whole_pair
 from ..display import Display
-from ._sparse import gather, scatter
-from ._taps import GAUSSIAN_REACH, cosine_taps, gaussian_filter, spline_taps
+from ._sparse import gather, scatter, transpose
+from ._taps import GAUSSIAN_REACH, cosine_taps, decimate, expand, gaussian_filter, spline_taps
 
 _HALF_MAXIMUM = {"cosine": 0.5, "gaussian": math.sqrt(2 * math.log(2))}
 #: B-spline order and oversampling: peak errors of 3e-7 and 1e-12 (tests/oracles/test_pooling_dense.py).
@@ -340,7 +340,7 @@ class PoolingWindows(nn.Module):
             pointers = nn.functional.pad(torch.cumsum(counts, 0), (1, 0)).int()
             matrix = (pointers, columns, values)
             if columns.numel() < _FEW_ENTRIES:  # a transpose beside it makes pooling a gather too: no write conflicts
-                matrix += _transpose(*matrix, grid.n_nodes)
+                matrix += transpose(*matrix, grid.n_nodes)
         return *matrix, self._with_mass(self._pool(ones, matrix)[0])
 
     def _entries(self, grid: _Grid, u: Tensor, v: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -365,9 +365,9 @@ class PoolingWindows(nn.Module):
     def _pool(self, pixels: Tensor, matrix: Any) -> Tensor:
         grid = self._grid(pixels.dtype)
         if len(matrix) == 6:
-            nodes = gather(*matrix[3:], pixels)
+            nodes = gather(matrix[3:], pixels)
         elif len(matrix) == 3:
-            nodes = scatter(*matrix, pixels, grid.n_nodes)
+            nodes = scatter(matrix, pixels, grid.n_nodes)
         else:
             nodes = _Spread.apply(self, grid, pixels, *matrix)
         return self._filter(nodes, grid)
@@ -376,7 +376,7 @@ class PoolingWindows(nn.Module):
         grid = self._grid(windows.dtype)
         nodes = self._filter_back(windows, grid)
         if len(matrix) != 2:
-            return gather(*matrix[:3], nodes)
+            return gather(matrix[:3], nodes)
         return _Interpolate.apply(self, grid, nodes, *matrix)
 
     def _pool_at(self, flat: Tensor, gaze: Tensor) -> tuple[Tensor, Tensor]:
@@ -439,10 +439,10 @@ class PoolingWindows(nn.Module):
         if self.window == "cosine":
             return nodes[:, 1:-1].reshape(len(nodes), -1)
         taps = torch.as_tensor(gaussian_filter(grid.order, grid.oversampling), dtype=nodes.dtype, device=nodes.device)
-        rings = _decimate(nodes.transpose(1, 2), taps, grid.oversampling, self.n_rings).transpose(1, 2)
+        rings = decimate(nodes.transpose(1, 2), taps, grid.oversampling, self.n_rings).transpose(1, 2)
         reach = len(taps) // 2
         around = torch.cat((rings[..., -reach:], rings, rings[..., :reach]), -1)
-        return _decimate(around, taps, grid.oversampling, self.n_wedges).reshape(len(nodes), -1)
+        return decimate(around, taps, grid.oversampling, self.n_wedges).reshape(len(nodes), -1)
 
     def _filter_back(self, windows: Tensor, grid: _Grid) -> Tensor:
         """From windows to nodes: the transpose of `_filter`."""
@@ -453,10 +453,10 @@ class PoolingWindows(nn.Module):
             gaussian_filter(grid.order, grid.oversampling), dtype=windows.dtype, device=windows.device
         )
         around = torch.cat((windows[..., -GAUSSIAN_REACH:], windows, windows[..., :GAUSSIAN_REACH]), -1)
-        angular = _expand(around, taps, grid.oversampling)
+        angular = expand(around, taps, grid.oversampling)
         reach = GAUSSIAN_REACH * grid.oversampling
         angular = angular[..., 2 * reach : 2 * reach + grid.n_angular]
-        return _expand(angular.transpose(1, 2), taps, grid.oversampling).transpose(1, 2).reshape(len(windows), -1)
+        return expand(angular.transpose(1, 2), taps, grid.oversampling).transpose(1, 2).reshape(len(windows), -1)
 
     def extra_repr(self) -> str:
         """Show the layout when printed."""
@@ -464,42 +464,6 @@ class PoolingWindows(nn.Module):
             f"scaling={self.scaling:g}, window={self.window!r}, {self.n_rings} rings x {self.n_wedges} wedges, "
             f"{self.min_eccentricity_deg:g} to {self.max_eccentricity_deg:g} deg"
         )
-
-
-def _transpose(pointers: Tensor, columns: Tensor, values: Tensor, n_nodes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows become nodes; within a node, pixels keep their order."""
-    order = torch.argsort(columns, stable=True)
-    rows = torch.repeat_interleave(torch.arange(len(pointers) - 1, dtype=torch.int32), pointers.diff().long())
-    counts = torch.bincount(columns.long(), minlength=n_nodes)
-    return nn.functional.pad(torch.cumsum(counts, 0), (1, 0)).int(), rows[order], values[order]
-
-
-def _decimate(fine: Tensor, taps: Tensor, q: int, count: int) -> Tensor:
-    """Filter the last axis and keep every q-th of the valid samples, `count` of them, in blocks of matrix products."""
-    block = 16
-    length = (block - 1) * q + len(taps)
-    n_blocks = -(-count // block)
-    fine = nn.functional.pad(fine, (0, (n_blocks - 1) * block * q + length - fine.shape[-1]))
-    kernel = taps.new_zeros(length, block)
-    for k in range(block):
-        kernel[k * q : k * q + len(taps), k] = taps
-    return (fine.unfold(-1, length, block * q) @ kernel).flatten(-2)[..., :count]
-
-
-def _expand(coarse: Tensor, taps: Tensor, q: int) -> Tensor:
-    """Put q - 1 zeros between samples and filter fully: the transpose of `_decimate`."""
-    block = 16
-    count = coarse.shape[-1]
-    wide = -(-(len(taps) - 1) // q)  # samples that reach a node from the left
-    total = (count - 1) * q + len(taps)
-    n_blocks = -(-total // (block * q))
-    coarse = nn.functional.pad(coarse, (wide, n_blocks * block - count))
-    kernel = taps.new_zeros(block + wide, block * q)
-    for k in range(block + wide):  # sample k of a block lies at node (k - wide) * q
-        start = (k - wide) * q
-        low, high = max(start, 0), min(start + len(taps), block * q)
-        kernel[k, low:high] = taps[low - start : high - start]
-    return (coarse.unfold(-1, block + wide, block) @ kernel).flatten(-2)[..., :total]
 
 
 class _Spread(torch.autograd.Function):

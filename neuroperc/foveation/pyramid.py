@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -77,7 +78,7 @@ def laplacian_pyramid(x: Tensor, n_levels: int) -> list[Tensor]:
     True
     """
     levels = gaussian_pyramid(x, n_levels)
-    return [fine - _enlarge(coarse, fine) for fine, coarse in zip(levels, levels[1:], strict=False)] + levels[-1:]
+    return [fine - _enlarge(coarse, fine) for fine, coarse in pairwise(levels)] + levels[-1:]
 
 
 def from_laplacian_pyramid(levels: list[Tensor]) -> Tensor:
