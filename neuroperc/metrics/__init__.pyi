@@ -1,1 +1,37 @@
+from .agreement import RULES as RULES
+from .agreement import Summary as Summary
+from .agreement import brainscore as brainscore
+from .agreement import brainscore_sem as brainscore_sem
+from .agreement import cka as cka
+from .agreement import crossnobis as crossnobis
+from .agreement import explained_variance as explained_variance
+from .agreement import hsic as hsic
+from .agreement import normalized_score as normalized_score
+from .agreement import partial_correlation as partial_correlation
+from .agreement import pearson as pearson
+from .agreement import r2 as r2
+from .agreement import rdm as rdm
+from .agreement import rdm_agreement as rdm_agreement
+from .agreement import rdm_vector as rdm_vector
+from .agreement import spearman as spearman
+from .agreement import summarize as summarize
+from .images import WANG2003 as WANG2003
+from .images import endpoint_error as endpoint_error
+from .images import ms_ssim as ms_ssim
+from .images import pixel_correlation as pixel_correlation
+from .images import psnr as psnr
+from .images import rmse as rmse
+from .images import ssim as ssim
+from .images import ssim_map as ssim_map
+from .reliability import CeilingBounds as CeilingBounds
+from .reliability import Reliability as Reliability
+from .reliability import convert_reliability as convert_reliability
+from .reliability import explainable_variance as explainable_variance
+from .reliability import noise_ceiling as noise_ceiling
+from .reliability import rdm_noise_ceiling as rdm_noise_ceiling
+from .reliability import spearman_brown as spearman_brown
+from .reliability import split_half as split_half
+from .reliability import split_half_correlation as split_half_correlation
+from .reliability import stack_repeats as stack_repeats
+
 __all__: list[str]
