@@ -333,8 +333,8 @@ def test_two_processes_equal_one_with_the_double_batch(tmp_path):
     (tmp_path / "worker.py").write_text(WORKER)
     # Accelerate's launcher of several processes; a model on the CPU keeps them there, joined by gloo.
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1",
-              "--main_process_port", "0"]  # fmt: skip
+              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+              "--num_cpu_threads_per_process", "1", "--main_process_port", "0"]  # fmt: skip
     for command, size, name in ((launch, "5", "two"), ([sys.executable], "10", "one")):
         arguments = ["worker.py", size, f"{name}.json", f"{name}.pt"]
         done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300)
