@@ -28,7 +28,7 @@ UNITLESS = frozenset(
         penalty range_penalty linear codes x y value values image images picture pictures data dtype
         transition k1 k2 data_range published at_least at_most lapse guess slope a b p d s z power
         min_contrast max_contrast contrast_threshold range_weight weight_decay ema_decay max_grad_norm
-        warmup betas percent_correct fps
+        warmup betas percent_correct fps location spread critical criterion
         """,
     )
 )

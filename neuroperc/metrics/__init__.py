@@ -1,4 +1,4 @@
-"""metrics."""
+"""Agreement, reliability, picture quality, identification and psychophysics: pure functions, NumPy or torch alike."""
 
 import lazy_loader as _lazy
 

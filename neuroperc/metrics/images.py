@@ -110,7 +110,7 @@ def ssim_map(
     first, second = _planes(xp, x), _planes(xp, y)
     strips = [similarity for _, similarity, _ in _strips(xp, first, second, window, n_planes=first.shape[0])]
     found: Any = xp.concat(strips, axis=-2)
-    return restore(xp, xp.reshape(found, (*x.shape[:-2], *found.shape[-2:])), dtype)
+    return restore(xp, xp.reshape(found, _leading(x) + tuple(found.shape[-2:])), dtype)
 
 
 def ms_ssim(
@@ -362,6 +362,10 @@ def _maps(xp: Any, x: Any, y: Any, offset: Any, band: Any, window: _Window) -> t
     mean_x, mean_y = mean_x + offset, mean_y + offset
     luminance = (2 * mean_x * mean_y + window.c1) / (mean_x * mean_x + mean_y * mean_y + window.c1)
     return luminance * structure, structure
+
+
+def _leading(x: Any) -> tuple[int, ...]:
+    return tuple(x.shape[:-2])
 
 
 def _planes(xp: Any, x: Any) -> Any:
