@@ -259,7 +259,7 @@ def _convention(model: nn.Module, preprocess: Any, whole: bool) -> tuple[Preproc
         return None, model
     if isinstance(preprocess, _Unset):
         fail(
-            "preprocess", f"given for a {type(model).__name__}, which does not say what it takes", "nothing",
+            "preprocess", f"given for {type(model).__name__}, which does not say what it takes", "nothing",
             "Pass preprocess=nets.Preprocess(...), or preprocess=None when it takes linear light in [0, 1] as it is.",
         )  # fmt: skip
     if preprocess is not None and not isinstance(preprocess, Preprocess):
@@ -295,4 +295,4 @@ def _gazes(fixation_deg: ArrayLike | None, n: int) -> np.ndarray | None:
     gaze = np.asarray(fixation_deg, dtype=np.float64)
     check(gaze.shape in ((2,), (n, 2)), "fixation_deg", f"(x, y), or one for each of the {n} stimuli", gaze.shape)
     finite("fixation_deg", gaze)
-    return np.ascontiguousarray(np.broadcast_to(gaze, (n, 2)))
+    return np.broadcast_to(gaze, (n, 2)).copy()  # writable: torch shares it

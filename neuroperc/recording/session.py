@@ -184,7 +184,7 @@ class Session:
             missing = [k for k, part in enumerate(parts) if not part.complete()]
             if missing:
                 lacking = [parts[k] for k in missing]
-                check_room(store, sum(part.shape[0] * part.row_bytes for part in lacking if not part.folder.exists()))
+                check_room(store, sum(part.missing_bytes() for part in lacking))
                 writers = [Writer(parts[k], batch_size, self._about(taps[k], identity)) for k in missing]
                 self._fill(writers, [taps[k] for k in missing], batch_size, progress)
             _log.info("%d of %d layers found in %s", len(parts) - len(missing), len(parts), store)

@@ -68,6 +68,12 @@ class Features:
             whole and self._header_fits(self.data_path) and len(self._intact(self.data_path, batches)) == len(batches)
         )
 
+    def missing_bytes(self) -> int:
+        """Return how much disk the result still needs: an unfinished file has holes where nothing was written yet."""
+        part = self.folder / _PART
+        held = part.stat().st_blocks * 512 if part.exists() else 0
+        return max(self.shape[0] * self.row_bytes - held, 0)
+
     def _header_fits(self, path: Path) -> bool:
         try:
             with path.open("rb") as file:

@@ -114,6 +114,7 @@ def test_resume_gives_the_same_bits(tmp_path, n_workers):
     same(whole, finished)
 
 
+@pytest.mark.slow
 def test_a_real_kill(tmp_path):
     """SIGKILL in another process, then resumed there."""
     script = textwrap.dedent(
