@@ -334,8 +334,8 @@ def _fit(
     p, _, _ = _model(shape, x, grid, floor, m, bounds)
     every = np.stack([_cost(k, n, row) for row in p], axis=1)
     best: tuple[np.ndarray, np.ndarray] | None = None
-    # The three best places to start, so that one flat valley cannot decide.
-    for rank in np.argsort(every, axis=1)[:, :3].T:
+    # One data set starts from its three best places, so that no flat valley decides; resamples from their best one.
+    for rank in np.argsort(every, axis=1)[:, : 3 if len(k) == 1 else 1].T:
         theta, cost = _score(shape, x, k, n, floor, m, bounds, grid[rank], least, most)
         if best is None:
             best = theta, cost
@@ -349,25 +349,27 @@ def _fit(
 def _score(
     shape: str, x: Any, k: Any, n: Any, floor: float, m: int, bounds: Any, theta: Any, least: Any, most: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    damping = np.full(len(k), 1e-3)
-    p, slopes, _ = _model(shape, x, theta, floor, m, bounds)
-    cost = _cost(k, n, p)
+    """Fisher scoring with Levenberg's damping of every row at once; rows that have settled are left alone."""
+    theta, damping = theta.copy(), np.full(len(k), 1e-3)
+    cost = _cost(k, n, _model(shape, x, theta, floor, m, bounds)[0])
+    active = np.arange(len(k))
     for _ in range(_STEPS):
+        now = theta[active]
+        p, slopes, _ = _model(shape, x, now, floor, m, bounds)
         weight = n / (p * (1 - p))
-        gradient = np.einsum("bl,bli->bi", weight * (k / n - p), slopes)
-        information = np.einsum("bl,bli,blj->bij", weight, slopes, slopes)
+        gradient = np.einsum("bl,bli->bi", weight * (k[active] / n - p), slopes)
+        information = np.swapaxes(slopes * weight[..., None], 1, 2) @ slopes
         diagonal = np.einsum("bii->bi", information)
-        loaded = information + (damping[:, None] * diagonal + 1e-9)[:, :, None] * np.eye(3)
-        step = np.clip(np.linalg.solve(loaded, gradient[..., None])[..., 0], -2 * (most - least), 2 * (most - least))
-        tried = np.clip(theta + step, least, most)
-        new_p, new_slopes, _ = _model(shape, x, tried, floor, m, bounds)
-        new_cost = _cost(k, n, new_p)
-        better = new_cost <= cost
-        settled = bool((np.abs(np.where(better, cost - new_cost, 0)) < 1e-11 * (1 + np.abs(cost))).all())
-        theta, cost = np.where(better[:, None], tried, theta), np.where(better, new_cost, cost)
-        p, slopes = np.where(better[:, None], new_p, p), np.where(better[:, None, None], new_slopes, slopes)
-        damping = np.clip(np.where(better, damping / 5, damping * 8), 1e-9, 1e9)
-        if settled and bool((better | (damping > 1e6)).all()):
+        loaded = information + (damping[active, None] * diagonal + 1e-9)[:, :, None] * np.eye(3)
+        tried = np.clip(now + np.linalg.solve(loaded, gradient[..., None])[..., 0], least, most)
+        new_cost = _cost(k[active], n, _model(shape, x, tried, floor, m, bounds)[0])
+        gain = cost[active] - new_cost
+        better = gain >= 0
+        theta[active[better]], cost[active[better]] = tried[better], new_cost[better]
+        damping[active] = np.where(better, damping[active] / 5, damping[active] * 8)
+        settled = np.where(better, gain < 1e-8, damping[active] > 1e3)
+        active = active[~settled]
+        if not active.size:
             break
     return theta, cost
 
