@@ -1,4 +1,4 @@
-"""demo."""
+"""The guided tour: a photograph through every stage, a file a stage, written as one HTML page."""
 
 import lazy_loader as _lazy
 

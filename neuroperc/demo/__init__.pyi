@@ -1,1 +1,3 @@
-__all__: list[str]
+from .tour import run_demo as run_demo
+
+__all__ = ["run_demo"]

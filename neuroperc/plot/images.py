@@ -95,7 +95,7 @@ def show_image(
     height, width = shown.shape[:2]
     ax = axes(ax, width_in=4, height_in=4 * height / width + 0.5)
     ax.imshow(shown, vmin=0, vmax=1, cmap="gray")
-    ax.set_title(title)
+    ax.set_title(title, loc="left")
     if display is None:
         check(fixation_deg is None, "fixation_deg", "left out without a display", fixation_deg)
         ax.set_axis_off()

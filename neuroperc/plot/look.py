@@ -111,5 +111,5 @@ def png(shown: Figure | Axes, *, dpi: int = 150) -> bytes:
     """
     made = cast(Figure, shown.get_figure(root=True)) if isinstance(shown, Axes) else shown
     buffer = io.BytesIO()
-    made.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    made.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.05, metadata={"Software": None})
     return buffer.getvalue()
