@@ -1,4 +1,4 @@
-"""metamers."""
+"""Pictures that a model of peripheral vision cannot tell apart, and the models."""
 
 import lazy_loader as _lazy
 

@@ -1,1 +1,4 @@
-__all__: list[str]
+from .models import EnergyModel as EnergyModel
+from .models import LuminanceModel as LuminanceModel
+
+__all__ = ["EnergyModel", "LuminanceModel"]
