@@ -62,7 +62,8 @@ def double(xp: Any, x: Any) -> Any:
 
 def restore(xp: Any, x: Any, dtype: Any) -> Any:
     """Return the answer in the type that came in; a NumPy scalar becomes a 0-d array, as in torch."""
-    return xp.astype(xp.asarray(x), dtype, copy=False)
+    # torch.asarray is left out: what it does with requires_grad depends on the version.
+    return xp.astype(x if array_api_compat.is_torch_array(x) else xp.asarray(x), dtype, copy=False)
 
 
 def same_shape(**named: Any) -> None:
