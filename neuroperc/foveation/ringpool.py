@@ -248,7 +248,7 @@ class RingPool(nn.Module):
         corners += [bottom * (width + 1) + left, top * (width + 1) + left]
         count = ((bottom - top) * (right - left)).to(torch.float64)
         means: Tensor = box_means(x, torch.stack(corners, 1).flatten(-2), count.flatten(-2))
-        return means.unflatten(-1, tuple(window.shape[-2:]))
+        return means.reshape(*x.shape[:2], *window.shape[-2:])
 
     def window_map_px(self, shape_px: tuple[int, int], fixation_deg: Any = None) -> Tensor:
         """Return the window of every output cell for a map of `shape_px`.
