@@ -1,6 +1,7 @@
 """Hypothesis strategies for this package's data, and assertions that every vectorised function should pass.
 
-For your own tests of models, metrics and readers. Strategies need hypothesis (``pip install neuroperc[test]``), imported by the first one.
+For your own tests of models, metrics and readers. Strategies need hypothesis
+(``pip install neuroperc[test]``), which the first one imports.
 """
 
 from __future__ import annotations
