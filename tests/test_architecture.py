@@ -29,6 +29,7 @@ UNITLESS = frozenset(
         transition k1 k2 data_range published at_least at_most lapse guess slope a b p d s z power
         min_contrast max_contrast contrast_threshold range_weight weight_decay ema_decay max_grad_norm
         warmup betas percent_correct fps location spread critical criterion
+        factor from_n to_n ceiling reliability k lower upper estimate low high log_likelihood deviance lapse_bounds
         """,
     )
 )

@@ -40,6 +40,13 @@ class Interval(NamedTuple):
         How many neuroids have no score (constant, or no reliability) and are left out.
     of
         What the interval is, in words, for the label of an error bar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = mean_interval(np.arange(50.0), rng=0)
+    >>> found.estimate, found.n_groups, found.of
+    (24.5, 50, 'mean, 95 % interval over stimuli')
     """
 
     estimate: float

@@ -70,6 +70,11 @@ class CeilingBounds(NamedTuple):
         Agreement of each subject with the mean of the others.
     upper
         Agreement of each subject with the mean of all, itself included.
+
+    Examples
+    --------
+    >>> CeilingBounds(lower=0.4, upper=0.6).upper
+    0.6
     """
 
     lower: float

@@ -35,6 +35,11 @@ class Summary(NamedTuple):
         How many were NaN (constant targets, no reliability) and therefore left out.
     how
         ``"median"`` or ``"mean"``.
+
+    Examples
+    --------
+    >>> Summary(value=0.3, n=3, n_undefined=1, how="median").value
+    0.3
     """
 
     value: float
