@@ -51,9 +51,19 @@ def kernels() -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], 
     return finest, second, first, following
 
 
-@functools.cache
-def _toeplitz(half: tuple[float, ...], step: int) -> tuple[Tensor, int, int]:
-    """Return a block of the convolution as a matrix, the inputs between blocks, and those before the first."""
+Band = tuple[Tensor, int, int]  # a block as a matrix (inputs, outputs), inputs between blocks, inputs before the first
+_BANDS: dict[tuple[tuple[float, ...], int], Band] = {}  # a plain dictionary: `torch.compile` looks through it
+
+
+def _toeplitz(half: tuple[float, ...], step: int) -> Band:
+    """Return a convolution with a symmetric kernel as a banded matrix."""
+    key = (half, step)
+    if key not in _BANDS:
+        _BANDS[key] = _convolution(half, step)
+    return _BANDS[key]
+
+
+def _convolution(half: tuple[float, ...], step: int) -> Band:
     reach = len(half) - 1
     taps = torch.tensor([*half[:0:-1], *half], dtype=torch.float64)
     matrix = torch.zeros((_BLOCK - 1) * step + len(taps), _BLOCK, dtype=torch.float64)
@@ -62,14 +72,16 @@ def _toeplitz(half: tuple[float, ...], step: int) -> tuple[Tensor, int, int]:
     return matrix, _BLOCK * step, reach
 
 
-@functools.cache
-def _doubling() -> tuple[Tensor, int, int]:
+def _doubling() -> Band:
     """Return cubic B-spline interpolation by two: even samples from (1, 6, 1) / 8, odd ones from (4, 4) / 8."""
     matrix = torch.zeros(_BLOCK // 2 + 2, _BLOCK, dtype=torch.float64)
     for k in range(_BLOCK // 2):
         matrix[k : k + 3, 2 * k] = torch.tensor([1.0, 6.0, 1.0], dtype=torch.float64) / 8
         matrix[k + 1 : k + 3, 2 * k + 1] = 0.5
     return matrix, _BLOCK // 2, 1
+
+
+_DOUBLING = _doubling()
 
 
 def _edges(x: Tensor, before: int, total: int, axis: int) -> Tensor:
@@ -83,7 +95,7 @@ def _edges(x: Tensor, before: int, total: int, axis: int) -> Tensor:
     return torch.cat((front, x, last.expand(sizes)), axis)
 
 
-def _banded(x: Tensor, plan: tuple[Tensor, int, int], axis: int, count: int) -> Tensor:
+def _banded(x: Tensor, plan: Band, axis: int, count: int) -> Tensor:
     """Apply a banded matrix along the last or last but one axis of (..., h, w), block by block."""
     matrix, step, before = plan
     matrix = matrix.to(x.device, x.dtype)
@@ -127,4 +139,4 @@ def lowpass(x: Tensor, half: tuple[float, ...], step: int = 1) -> Tensor:
 
 def double(x: Tensor, shape: tuple[int, int]) -> Tensor:
     """Interpolate (..., h, w) to twice the samples, cut to `shape`."""
-    return _banded(_banded(x, _doubling(), -2, shape[0]), _doubling(), -1, shape[1])
+    return _banded(_banded(x, _DOUBLING, -2, shape[0]), _DOUBLING, -1, shape[1])

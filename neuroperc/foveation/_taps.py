@@ -7,7 +7,6 @@ fixed filter (the Gaussian with the spline divided out) goes from the finer grid
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
@@ -26,8 +25,8 @@ def cosine_taps(t: Tensor, transition: float) -> tuple[Tensor, Tensor]:
     first = torch.floor(t.detach())
     ramp = ((t - first - (1 - transition) / 2) / transition).clamp(0, 1)
     # At the foot of the flank the cosine is 6e-17, not 0: an exact zero keeps the pixel out of the sparse matrix.
-    weight = torch.where(ramp < 1, torch.cos(math.pi / 2 * ramp), 0.0).square()
-    return first.long(), torch.stack((weight, 1 - weight), -1)
+    near = torch.where(ramp < 1, torch.cos(math.pi / 2 * ramp), 0.0).square()
+    return first.long(), torch.stack((near, torch.sin(math.pi / 2 * ramp).square()), -1)
 
 
 def spline_taps(t: Tensor, order: int) -> tuple[Tensor, Tensor]:
@@ -43,9 +42,18 @@ def spline_taps(t: Tensor, order: int) -> tuple[Tensor, Tensor]:
     return first.long() - (order // 2 - 1), pieces.flip(-1)
 
 
-@functools.lru_cache(maxsize=32)
-def gaussian_filter(order: int, oversampling: int) -> np.ndarray:
+_FILTERS: dict[tuple[int, int], Tensor] = {}  # a plain dictionary: `torch.compile` looks through it
+
+
+def gaussian_filter(order: int, oversampling: int) -> Tensor:
     """Return samples at j / oversampling, |j| <= reach * oversampling, that B-splines turn into the Gaussian."""
+    key = (order, oversampling)
+    if key not in _FILTERS:
+        _FILTERS[key] = torch.from_numpy(_gaussian_filter(order, oversampling))
+    return _FILTERS[key]
+
+
+def _gaussian_filter(order: int, oversampling: int) -> np.ndarray:
     n = 2 * 32 * oversampling
     frequency = np.fft.rfftfreq(n, 1 / oversampling)  # cycles per window step
     spectrum = np.exp(-2 * (math.pi * frequency) ** 2) * math.sqrt(2 * math.pi) / GAUSSIAN_SUM

@@ -102,6 +102,9 @@ class FoveatedBlur(nn.Module):
         check(fixation.ndim == 1, "fixation_deg", "one default gaze (x, y)", fixation_deg, "Pass gazes to forward.")
         self.fixation_deg = (float(fixation[0]), float(fixation[1]))
         self.n_levels = self._count_levels()
+        self._kernels = kernels()
+        for half, step in zip(self._kernels, (1, 1, 2, 2), strict=True):  # built here, before anything is compiled
+            lowpass(torch.zeros(1, 1, 1), half, step)
         self._plans: dict[tuple[torch.dtype, str], tuple[list[Tensor], list[Box | None]]] = {}
         self._plan(torch.get_default_dtype(), torch.device("cpu"))
 
@@ -141,7 +144,7 @@ class FoveatedBlur(nn.Module):
             ok = torch.is_tensor(values) and values.shape == ecc.shape
             check(ok, "cutoff_cpd(eccentricity)", f"a tensor of shape {tuple(ecc.shape)}", values)
             if not torch.compiler.is_compiling():
-                finite("cutoff_cpd(eccentricity)", torch.nan_to_num(values, posinf=0.0))
+                check(not bool(values.isnan().any()), "cutoff_cpd(eccentricity)", "finite", "NaN")
                 check(bool((values > 0).all()), "cutoff_cpd(eccentricity)", "above 0", float(values.min()))
             return values
         if self.model == "half_resolution":
@@ -188,7 +191,7 @@ class FoveatedBlur(nn.Module):
 
     def _blend(self, image: Tensor, masks: list[Tensor], boxes: list[Box | None]) -> Tensor:
         """Coarse to fine: each level replaces the coarser ones where its mask says so."""
-        finest, second, first, following = kernels()
+        finest, second, first, following = self._kernels
         levels: list[Tensor] = []
         for k in range(3, self.n_levels + 1):
             levels.append(lowpass(levels[-1] if levels else image, first if k == 3 else following, 2))

@@ -82,8 +82,8 @@ class PoolingWindows(nn.Module):
 
     Notes
     -----
-    Windows near the fovea may be smaller than a pixel; they still average what they see. A Gaussian window with less
-    than 1e-10 of its area on the picture counts as having no mass; windows without mass return 0. Cost and memory
+    Windows near the fovea may be smaller than a pixel; they still average what they see. A window with less than
+    1e-10 of its area on the picture counts as having no mass; windows without mass return 0. Cost and memory
     do not depend on `scaling`: a pixel touches 4 raised cosines at most; Gaussians are drawn by B-splines on a finer
     grid (36 entries a pixel in float32, 100 in float64) and filtered to the windows. Differentiable with respect to the
     picture and the gaze; repeatable bit for bit on one device for the default gaze.
@@ -356,8 +356,6 @@ class PoolingWindows(nn.Module):
 
     def _with_mass(self, mass: Tensor) -> Tensor:
         """Masses, with those too small to divide by set to zero."""
-        if self.window == "cosine":
-            return mass
         density = self.display.px_per_deg**2 / (self._stride_px[0] * self._stride_px[1])
         area = self.ring_spacing * self.wedge_spacing_rad * density * torch.as_tensor(self.eccentricity_deg) ** 2
         return torch.where(mass > _LEAST_SHARE * area.to(mass), mass, torch.zeros_like(mass))
@@ -438,7 +436,7 @@ class PoolingWindows(nn.Module):
         nodes = nodes.reshape(-1, grid.n_radial, grid.n_angular)
         if self.window == "cosine":
             return nodes[:, 1:-1].reshape(len(nodes), -1)
-        taps = torch.as_tensor(gaussian_filter(grid.order, grid.oversampling), dtype=nodes.dtype, device=nodes.device)
+        taps = gaussian_filter(grid.order, grid.oversampling).to(nodes)
         rings = decimate(nodes.transpose(1, 2), taps, grid.oversampling, self.n_rings).transpose(1, 2)
         reach = len(taps) // 2
         around = torch.cat((rings[..., -reach:], rings, rings[..., :reach]), -1)
@@ -449,9 +447,7 @@ class PoolingWindows(nn.Module):
         windows = windows.reshape(-1, self.n_rings, self.n_wedges)
         if self.window == "cosine":
             return nn.functional.pad(windows, (0, 0, 1, 1)).reshape(len(windows), -1)
-        taps = torch.as_tensor(
-            gaussian_filter(grid.order, grid.oversampling), dtype=windows.dtype, device=windows.device
-        )
+        taps = gaussian_filter(grid.order, grid.oversampling).to(windows)
         around = torch.cat((windows[..., -GAUSSIAN_REACH:], windows, windows[..., :GAUSSIAN_REACH]), -1)
         angular = expand(around, taps, grid.oversampling)
         reach = GAUSSIAN_REACH * grid.oversampling
