@@ -95,11 +95,11 @@ def _edges(x: Tensor, before: int, total: int, axis: int) -> Tensor:
     return torch.cat((front, x, last.expand(sizes)), axis)
 
 
-def _banded(x: Tensor, plan: Band, axis: int, count: int) -> Tensor:
-    """Apply a banded matrix along the last or last but one axis of (..., h, w), block by block."""
-    matrix, step, before = plan
+def banded(x: Tensor, band: Band, axis: int, count: int) -> Tensor:
+    """Apply a banded matrix along the last or last but one axis of (..., h, w), block by block, to `count` outputs."""
+    matrix, step, before = band
     matrix = matrix.to(x.device, x.dtype)
-    n_blocks = -(-count // _BLOCK)
+    n_blocks = -(-count // matrix.shape[1])
     x = _edges(x, before, max((n_blocks - 1) * step + len(matrix), before + x.shape[axis]), axis)
     if (
         x.device.type == "cpu"
@@ -115,28 +115,28 @@ def _banded(x: Tensor, plan: Band, axis: int, count: int) -> Tensor:
 
 def _banded_in_place(x: Tensor, matrix: Tensor, step: int, axis: int, count: int, n_blocks: int) -> Tensor:
     """Write each block where it belongs, without copies of overlapping blocks."""
-    shape = list(x.shape)
-    shape[axis] = n_blocks * _BLOCK
+    shape, block = list(x.shape), matrix.shape[1]
+    shape[axis] = n_blocks * block
     out = x.new_empty(shape)
     if axis == -1:
         source, target = x.view(-1, x.shape[-1]), out.view(-1, shape[-1])
         for i in range(n_blocks):
-            torch.mm(source[:, i * step : i * step + len(matrix)], matrix, out=target[:, i * _BLOCK : (i + 1) * _BLOCK])
+            torch.mm(source[:, i * step : i * step + len(matrix)], matrix, out=target[:, i * block : (i + 1) * block])
     else:
         flipped = matrix.T.contiguous()
         for source, target in zip(x.flatten(0, -3), out.flatten(0, -3), strict=True):
             for i in range(n_blocks):
-                torch.mm(flipped, source[i * step : i * step + len(matrix)], out=target[i * _BLOCK : (i + 1) * _BLOCK])
+                torch.mm(flipped, source[i * step : i * step + len(matrix)], out=target[i * block : (i + 1) * block])
     return out.narrow(axis, 0, count)
 
 
 def lowpass(x: Tensor, half: tuple[float, ...], step: int = 1) -> Tensor:
     """Convolve (..., h, w) with a symmetric kernel both ways, keeping every `step`-th sample from the first on."""
     plan = _toeplitz(half, step)
-    x = _banded(x, plan, -2, -(-x.shape[-2] // step))
-    return _banded(x, plan, -1, -(-x.shape[-1] // step))
+    x = banded(x, plan, -2, -(-x.shape[-2] // step))
+    return banded(x, plan, -1, -(-x.shape[-1] // step))
 
 
 def double(x: Tensor, shape: tuple[int, int]) -> Tensor:
     """Interpolate (..., h, w) to twice the samples, cut to `shape`."""
-    return _banded(_banded(x, _DOUBLING, -2, shape[0]), _DOUBLING, -1, shape[1])
+    return banded(banded(x, _DOUBLING, -2, shape[0]), _DOUBLING, -1, shape[1])

@@ -64,29 +64,29 @@ def _gaussian_filter(order: int, oversampling: int) -> np.ndarray:
     return np.concatenate((samples[-reach:], samples[: reach + 1]))
 
 
-def decimate(fine: Tensor, taps: Tensor, q: int, count: int) -> Tensor:
-    """Filter the last axis and keep every q-th of the valid samples, `count` of them, in blocks of matrix products."""
-    block = 16
-    length = (block - 1) * q + len(taps)
-    n_blocks = -(-count // block)
-    fine = torch.nn.functional.pad(fine, (0, (n_blocks - 1) * block * q + length - fine.shape[-1]))
-    kernel = taps.new_zeros(length, block)
-    for k in range(block):
-        kernel[k * q : k * q + len(taps), k] = taps
-    return (fine.unfold(-1, length, block * q) @ kernel).flatten(-2)[..., :count]
+_BANDS: dict[tuple[int, int, bool], tuple[Tensor, int, int]] = {}
+_WINDOWS_A_BLOCK = 32
 
 
-def expand(coarse: Tensor, taps: Tensor, q: int) -> Tensor:
-    """Put q - 1 zeros between samples and filter fully: the transpose of `decimate`."""
-    block = 16
-    count = coarse.shape[-1]
-    wide = -(-(len(taps) - 1) // q)  # samples that reach a node from the left
-    total = (count - 1) * q + len(taps)
-    n_blocks = -(-total // (block * q))
-    coarse = torch.nn.functional.pad(coarse, (wide, n_blocks * block - count))
-    kernel = taps.new_zeros(block + wide, block * q)
-    for k in range(block + wide):  # sample k of a block lies at node (k - wide) * q
-        start = (k - wide) * q
-        low, high = max(start, 0), min(start + len(taps), block * q)
-        kernel[k, low:high] = taps[low - start : high - start]
-    return (coarse.unfold(-1, block + wide, block) @ kernel).flatten(-2)[..., :total]
+def window_band(order: int, oversampling: int, *, back: bool) -> tuple[Tensor, int, int]:
+    """Return the filter from the finer grid to windows (or back) as a banded matrix; see `_lowpass.banded`.
+
+    Forward, the grid starts `GAUSSIAN_REACH` windows before the first; back, that many zero windows stand before it.
+    """
+    key = (order, oversampling, back)
+    if key not in _BANDS:
+        taps, q, n = gaussian_filter(order, oversampling), oversampling, _WINDOWS_A_BLOCK
+        forward = taps.new_zeros((n - 1) * q + len(taps), n)
+        for k in range(n):
+            forward[k * q : k * q + len(taps), k] = taps
+        # Back: nodes of one block are reached by its own windows and by those within reach on both sides.
+        around = 2 * GAUSSIAN_REACH
+        backward = taps.new_zeros(n + around, n * q)
+        for k in range(n + around):  # window k of the block lies at node (k - around) * q, its filter around it
+            start = (k - around) * q
+            low, high = max(start, 0), min(start + len(taps), n * q)
+            if high > low:
+                backward[k, low:high] = taps[low - start : high - start]
+        _BANDS[(order, q, False)] = forward, n * q, 0
+        _BANDS[(order, q, True)] = backward, n, 0
+    return _BANDS[key]

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from .._check import check, fail, finite, integer, positive
 from ..display import Display
+from ._sampling import Halve, bilinear
 
 
 class LogPolar(nn.Module):
@@ -179,8 +180,8 @@ class LogPolar(nn.Module):
         out = image.new_zeros(x.shape[0], x.shape[1], self.n_rings, self.n_angles)
         for k, rings in enumerate(self._rings_of_level):
             share = (1 - (level[..., rings, :] - k).abs()).clamp(min=0)  # linear between neighbouring levels
-            out[..., rings, :] += share.unsqueeze(-3) * _bilinear(image, points[..., rings, :, :] / 2**k)
-            image = _halve(image) if k + 1 < self.n_levels else image
+            out[..., rings, :] += share.unsqueeze(-3) * bilinear(image, points[..., rings, :, :] / 2**k)
+            image = Halve.apply(image) if k + 1 < self.n_levels else image
         return torch.where(covered.unsqueeze(-3), out, self.background.to(out)).to(x.dtype)
 
     def inverse(self, cortex: Tensor, fixation_deg: Any = None) -> Tensor:
@@ -213,9 +214,9 @@ class LogPolar(nn.Module):
         covered = self._covered if default else self._samples(fixation)[2]
         places = self._places if default and values.dtype == torch.float32 else self._places_of(fixation)
         weight = covered.unsqueeze(-3).to(values.dtype).reshape(-1, 1, self.n_rings, self.n_angles)
-        known = _bilinear(functional.pad(weight, (0, 1, 0, 0), mode="circular"), places.to(values.dtype))
+        known = bilinear(functional.pad(weight, (0, 1, 0, 0), mode="circular"), places.to(values.dtype))
         filled = torch.where(weight > 0, values, torch.zeros_like(values))
-        picture = _bilinear(functional.pad(filled, (0, 1, 0, 0), mode="circular"), places.to(values.dtype))
+        picture = bilinear(functional.pad(filled, (0, 1, 0, 0), mode="circular"), places.to(values.dtype))
         reached = (known > 1e-6) & (places[..., 1] <= self.n_rings - 1).unsqueeze(-3)
         picture = picture / torch.where(reached, known, torch.ones_like(known))
         return torch.where(reached, picture, self.background.to(picture)).to(cortex.dtype)
@@ -261,55 +262,3 @@ class LogPolar(nn.Module):
             fail("background", f"one number, or one for each of {x.shape[1]} channels", f"{n_shades} numbers")
         if x.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(x.detach().sum().isfinite()):
             finite(name, x)
-
-
-def _halve(image: Tensor) -> Tensor:
-    """Binomial low-pass (1, 4, 6, 4, 1) / 16 and every other pixel; faster than `gaussian_pyramid`, edges mirrored."""
-    return _halve_axis(_halve_axis(image, -2), -1)
-
-
-def _halve_axis(image: Tensor, axis: int) -> Tensor:
-    """Add up strided slices, with no padded copy: several times faster than a convolution."""
-    if image.shape[axis] == 1:
-        return image
-    pairs = image if axis == -1 else image.transpose(-1, -2)
-    even, odd = pairs[..., ::2], pairs[..., 1::2]
-    n, m = even.shape[-1], odd.shape[-1]
-    # What lies before the first pixel, and after the last, is what lies on its other side.
-    before, after = odd[..., :1], odd[..., -1:]
-    far_before, far_after = even[..., min(1, n - 1) :][..., :1], even[..., -1:] if m == n else even[..., -2:-1]
-    out = even * 0.375
-    out[..., :m].add_(odd, alpha=0.25)
-    out[..., 1:].add_(odd[..., : n - 1], alpha=0.25)
-    out[..., :-1].add_(even[..., 1:], alpha=0.0625)
-    out[..., 1:].add_(even[..., :-1], alpha=0.0625)
-    out[..., :1].add_(before, alpha=0.25).add_(far_before, alpha=0.0625)
-    out[..., -1:].add_(far_after, alpha=0.0625)
-    if m < n:
-        out[..., -1:].add_(after, alpha=0.25)
-    return out if axis == -1 else out.transpose(-1, -2)
-
-
-def _bilinear(image: Tensor, points: Tensor) -> Tensor:
-    """Interpolate (b or 1, c, h, w) at (..., n, m, 2) places (column, row), clamped to the image; (b, c, n, m)."""
-    points = points.reshape(-1, *points.shape[-3:])
-    batch = max(len(image), len(points))
-    image, points = image.expand(batch, -1, -1, -1), points.expand(batch, -1, -1, -1)
-    if image.device.type == "cpu":
-        size = points.new_tensor([max(image.shape[-1] - 1, 1), max(image.shape[-2] - 1, 1)])
-        return functional.grid_sample(image, points * (2 / size) - 1, padding_mode="border", align_corners=True)
-    return _bilinear_by_index(image, points)
-
-
-def _bilinear_by_index(image: Tensor, points: Tensor) -> Tensor:
-    """Interpolate through indices: on CUDA their gradient adds up in a fixed order, that of `grid_sample` does not."""
-    height, width = image.shape[-2:]
-    x, y = points[..., 0].clamp(0, width - 1), points[..., 1].clamp(0, height - 1)
-    left, top = x.detach().long().clamp(max=max(width - 2, 0)), y.detach().long().clamp(max=max(height - 2, 0))
-    right, bottom = (left + 1).clamp(max=width - 1), (top + 1).clamp(max=height - 1)
-    item = torch.arange(len(image), device=image.device)[:, None, None]
-    rows = image.permute(0, 2, 3, 1)
-    fx, fy = (x - left)[..., None], (y - top)[..., None]
-    upper = rows[item, top, left] * (1 - fx) + rows[item, top, right] * fx
-    lower = rows[item, bottom, left] * (1 - fx) + rows[item, bottom, right] * fx
-    return (upper * (1 - fy) + lower * fy).permute(0, 3, 1, 2)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from .._check import check, fail, one_of, pair, positive, whole_pair
 from ..display import Display
+from ._lowpass import banded
 from ._sparse import gather, scatter, transpose
-from ._taps import GAUSSIAN_REACH, cosine_taps, decimate, expand, gaussian_filter, spline_taps
+from ._taps import GAUSSIAN_REACH, cosine_taps, spline_taps, window_band
 
 _HALF_MAXIMUM = {"cosine": 0.5, "gaussian": math.sqrt(2 * math.log(2))}
 #: B-spline order and oversampling: peak errors of 3e-7 and 1e-12 (tests/oracles/test_pooling_dense.py).
@@ -436,23 +437,21 @@ class PoolingWindows(nn.Module):
         nodes = nodes.reshape(-1, grid.n_radial, grid.n_angular)
         if self.window == "cosine":
             return nodes[:, 1:-1].reshape(len(nodes), -1)
-        taps = gaussian_filter(grid.order, grid.oversampling).to(nodes)
-        rings = decimate(nodes.transpose(1, 2), taps, grid.oversampling, self.n_rings).transpose(1, 2)
-        reach = len(taps) // 2
-        around = torch.cat((rings[..., -reach:], rings, rings[..., :reach]), -1)
-        return decimate(around, taps, grid.oversampling, self.n_wedges).reshape(len(nodes), -1)
+        band = window_band(grid.order, grid.oversampling, back=False)
+        rings = banded(nodes, band, -2, self.n_rings)
+        around = torch.cat((rings[..., -grid.pad :], rings, rings[..., : grid.pad]), -1)
+        return banded(around, band, -1, self.n_wedges).reshape(len(nodes), -1)
 
     def _filter_back(self, windows: Tensor, grid: _Grid) -> Tensor:
         """From windows to nodes: the transpose of `_filter`."""
         windows = windows.reshape(-1, self.n_rings, self.n_wedges)
         if self.window == "cosine":
             return nn.functional.pad(windows, (0, 0, 1, 1)).reshape(len(windows), -1)
-        taps = gaussian_filter(grid.order, grid.oversampling).to(windows)
-        around = torch.cat((windows[..., -GAUSSIAN_REACH:], windows, windows[..., :GAUSSIAN_REACH]), -1)
-        angular = expand(around, taps, grid.oversampling)
-        reach = GAUSSIAN_REACH * grid.oversampling
-        angular = angular[..., 2 * reach : 2 * reach + grid.n_angular]
-        return expand(angular.transpose(1, 2), taps, grid.oversampling).transpose(1, 2).reshape(len(windows), -1)
+        band, reach = window_band(grid.order, grid.oversampling, back=True), GAUSSIAN_REACH
+        around = torch.cat((windows[..., -reach:], windows, windows[..., :reach]), -1)
+        angular = banded(around, band, -1, grid.n_angular)
+        rings = nn.functional.pad(angular, (0, 0, 2 * reach, 2 * reach + band[0].shape[0]))
+        return banded(rings, band, -2, grid.n_radial).reshape(len(windows), -1)
 
     def extra_repr(self) -> str:
         """Show the layout when printed."""
