@@ -1,6 +1,7 @@
 """Sphinx configuration. Nothing is fetched: the build works without a network."""
 
 import ast
+import importlib
 import os
 import shutil
 from pathlib import Path
@@ -53,9 +54,13 @@ def write_reference() -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     package = Path(neuroperc.__file__).parent
-    for stub in sorted(package.rglob("__init__.pyi")):
+    described: set[int] = set()  # what a package above has described already has its page
+    for stub in sorted(package.rglob("__init__.pyi"), key=lambda path: (len(path.parts), path)):
         module = ".".join(("neuroperc", *stub.parent.relative_to(package).parts))
         names = [n for n in public_names(stub) if not (package / n).is_dir() and not (package / f"{n}.py").is_file()]
+        items = {name: id(getattr(importlib.import_module(module), name)) for name in names}
+        names = [name for name in names if items[name] not in described]
+        described |= set(items.values())
         if names:
             entries = "\n".join(f"   {name}" for name in sorted(set(names)))
             text = f"{module}\n{'=' * len(module)}\n\n.. automodule:: {module}\n   :no-members:\n\n"

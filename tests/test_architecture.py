@@ -28,12 +28,13 @@ UNITLESS = frozenset(
         penalty range_penalty linear codes x y value values image images picture pictures data dtype
         transition k1 k2 data_range published at_least at_most lapse guess slope a b p d s z power
         min_contrast max_contrast contrast_threshold range_weight weight_decay ema_decay max_grad_norm
-        warmup betas percent_correct fps location spread critical criterion
+        warmup betas percent_correct ours interval intervals learning_rate mean std best epochs decay_factor
+        clip_norm validate offset fps location spread critical criterion
         factor from_n to_n ceiling reliability k lower upper estimate low high log_likelihood deviance lapse_bounds
         """,
     )
 )
-UNITS = ("_deg", "_px", "_cpd", "_cpi", "_hz", "_s", "_ms", "_m", "_cd_m2", "_xyy", "_nm", "_in", "_rad", "_mb")
+UNITS = ("_deg", "_px", "_cpd", "_cpi", "_hz", "_s", "_ms", "_m", "_cd_m2", "_xyy", "_nm", "_in", "_rad", "_mb", "_pt")
 
 
 RUN_CLI = "import sys; sys.argv = ['neuroperc', '{}']; import neuroperc.cli as c\ntry: c.main()\nexcept SystemExit: 0"

@@ -12,7 +12,13 @@ from .._check import check, fail, finite, integer, non_negative, positive
 
 
 class DacFrames(NamedTuple):
-    """Codes for the graphics card, and how many values lay outside the gamut and were clipped."""
+    """Codes for the graphics card, and how many values lay outside the gamut and were clipped.
+
+    Examples
+    --------
+    >>> DacFrames(np.zeros((2, 2), np.uint8), 1).n_clipped
+    1
+    """
 
     codes: np.ndarray
     n_clipped: int

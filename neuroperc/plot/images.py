@@ -111,7 +111,15 @@ def show_image(
 
 
 def mark_fixation(fixation_deg: Any, display: Display, *, ax: Axes) -> Axes:
-    """Mark a gaze (x, y) in degrees with a cross that shows on dark and on light."""
+    """Mark a gaze (x, y) in degrees with a cross that shows on dark and on light.
+
+    Examples
+    --------
+    >>> from neuroperc.display import Display
+    >>> display = Display.from_px_per_deg(8, resolution_px=(32, 48))
+    >>> len(mark_fixation((1, -1), display, ax=show_image(np.full((32, 48), 0.5), display=display)).lines)
+    2
+    """
     x, y = display.to_px(np.asarray(fixation_deg, dtype=float))
     ax.plot(x, y, "+", color="white", markersize=11, markeredgewidth=3.2)
     ax.plot(x, y, "+", color="#D00000", markersize=10, markeredgewidth=1.6)

@@ -43,6 +43,11 @@ class TrainingResult:
         Whether `patience` ran out before the steps did.
     steps
         Optimiser steps done, those before a resume included.
+
+    Examples
+    --------
+    >>> TrainingResult({"loss": np.array([1.0, 0.5])}, None, None, False, 2).history["loss"][-1]
+    np.float64(0.5)
     """
 
     history: dict[str, np.ndarray]

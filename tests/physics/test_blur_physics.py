@@ -24,7 +24,7 @@ def measure(blur, frequency, direction_deg):
     before, probe = patch(frequency, direction_deg)
     after = blur(torch.as_tensor(before)[None, None])[0, 0].numpy()
     gain = abs(((after - 0.5) * APERTURE * probe).sum()) / abs(((before - 0.5) * APERTURE * probe).sum())
-    left = np.abs(np.fft.fft2((after - 0.5))) ** 2
+    left = np.abs(np.fft.fft2(after - 0.5)) ** 2
     fx, fy = np.meshgrid(np.fft.fftfreq(SIDE), np.fft.fftfreq(SIDE))
     radians = np.radians(direction_deg)
     near = np.minimum(
