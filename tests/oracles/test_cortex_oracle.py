@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from neuroperc import Display
 from neuroperc.foveation import LogPolar
-from neuroperc.foveation.cortex import _bilinear, _bilinear_by_index, _halve
+from neuroperc.foveation._sampling import Halve, bilinear, bilinear_by_index
 
 BINOMIAL = np.array([1, 4, 6, 4, 1]) / 16
 
@@ -49,7 +49,7 @@ def test_the_two_interpolators_agree_with_scipy():
     rng = np.random.default_rng(1)
     image, points = rng.random((2, 3, 7, 9)), rng.uniform(-2, 11, (2, 5, 6, 2))
     image, points = torch.from_numpy(image), torch.from_numpy(points)
-    for ours in (_bilinear(image, points), _bilinear_by_index(image, points)):
+    for ours in (bilinear(image, points), bilinear_by_index(image, points)):
         for b, c in np.ndindex(2, 3):
             places = [points[b, ..., 1].clamp(0, 6).numpy(), points[b, ..., 0].clamp(0, 8).numpy()]
             theirs = ndimage.map_coordinates(image[b, c].numpy(), places, order=1)
@@ -62,4 +62,9 @@ def test_halving_is_a_mirrored_binomial_filter(shape):
     theirs = image
     for axis in (0, 1):
         theirs = ndimage.convolve1d(theirs, BINOMIAL, axis=axis, mode="mirror")
-    np.testing.assert_allclose(_halve(torch.from_numpy(image)[None, None])[0, 0].numpy(), theirs[::2, ::2], atol=1e-12)
+    np.testing.assert_allclose(
+        Halve.apply(torch.from_numpy(image)[None, None])[0, 0].numpy(), theirs[::2, ::2], atol=1e-12
+    )
+    leaf = torch.from_numpy(image)[None, None].requires_grad_()
+    assert torch.autograd.gradcheck(Halve.apply, leaf)
+    assert torch.autograd.gradgradcheck(lambda x: Halve.apply(x).square(), leaf)
