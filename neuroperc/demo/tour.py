@@ -71,8 +71,8 @@ def _facts(scene: Scene) -> dict[str, Any]:
     origin = provenance()
     versions = origin["versions"]
     return {
-        "neuroperc": versions.get("neuroperc", ""),
-        "torch": versions.get("torch", torch.__version__),
+        "neuroperc": origin["neuroperc"],
+        "torch": versions["torch"],
         "threads": torch.get_num_threads(),
         "seed": scene.seed,
         "device": str(scene.image.device),
