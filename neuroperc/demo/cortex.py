@@ -39,8 +39,8 @@ def stage(scene: Scene) -> Stage:
         "The cortical image",
         "packaged photograph",
         "Cortex gives every ring around the gaze the same number of samples. Left: rows are angles, columns are rings, "
-        "spaced equally in ln(e + a). Right: the picture those samples stand for; its error grows with eccentricity. "
-        "Grey on the left is off the photograph, grey on the right beyond the last ring.",
+        "spaced equally in ln(e + a); grey is off the photograph. Right: the picture those samples stand for. It is "
+        "sharpest at the gaze; how large the error is elsewhere depends on the detail there too (the sky has little).",
         png(canvas),
         "The photograph in cortical coordinates, and the picture rebuilt from it",
         numbers,

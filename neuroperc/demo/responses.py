@@ -56,9 +56,12 @@ def stage(scene: Scene) -> Stage:
         numbers = _energy(canvas.axes[0], EnergyModel(display, scaling=0.5), grey_set, both)
         if net is not None:
             numbers += _layers(canvas.axes[1], net, colour_set, both)
+        lowest = min(ax.get_ylim()[0] for ax in canvas.axes)
+        for ax in canvas.axes:
+            ax.set_ylim(bottom=lowest)  # one scale, so that the panels can be compared
     return Stage(
         "Neurons that see the foveated picture",
-        f"3 packaged photographs in {len(_SHIFTS_PX)} positions; model neurons",
+        f"3 packaged photographs, each shifted to {len(_SHIFTS_PX)} positions (wrapped around); model neurons",
         "A V1-like energy model (steerable pyramid, squared, averaged over windows) answers to twelve pictures, plain "
         "and foveated. A point is the correlation of a unit's two sets of answers over the pictures, averaged over "
         "units. It stays near 1 where the blur spares what a band prefers and falls with eccentricity, first for fine "
