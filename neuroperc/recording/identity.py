@@ -6,9 +6,11 @@ constant changes the digest, and so does another version of an installed package
 
 from __future__ import annotations
 
+import ast
 import enum
 import functools
 import hashlib
+import inspect
 import logging
 import pickle
 import sys
@@ -109,7 +111,7 @@ def _read(value: Any, reader: _Reader) -> bytes:
     for wrapped in ("__wrapped__", "_init_fn"):  # functools.cache and friends; torch's custom operators
         if callable(value) and callable(getattr(value, wrapped, None)):
             return reader.of(getattr(value, wrapped))
-    state = dict(getattr(value, "__dict__", {}))
+    state = _told(value, getattr(value, "__dict__", {}))
     for cls in type(value).__mro__:
         slots = cls.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
@@ -129,7 +131,7 @@ def _read(value: Any, reader: _Reader) -> bytes:
 @_read.register
 def _(value: Tensor, reader: _Reader) -> bytes:
     if value.layout != torch.strided:
-        value = value.to_sparse_coo().coalesce()
+        value = value.to_sparse().coalesce()
         return reader.joined(f"sparse {tuple(value.shape)}", (value.indices(), value.values()))
     # NumPy has no bfloat16: the bytes are read, and the torch dtype is part of the tag.
     flat = value.detach().cpu().contiguous().reshape(-1)
@@ -189,8 +191,8 @@ def _(value: np.random.Generator, reader: _Reader) -> bytes:
     return reader.joined("generator", (value.bit_generator.state,))
 
 
-@_read.register
-def _(value: functools.partial, reader: _Reader) -> bytes:
+@_read.register(functools.partial)
+def _(value: Any, reader: _Reader) -> bytes:
     return reader.joined("partial", (value.func, value.args, value.keywords))
 
 
@@ -210,8 +212,8 @@ def _(value: property, reader: _Reader) -> bytes:
     return reader.joined("property", (value.fget, value.fset))
 
 
-@_read.register
-def _(value: functools.cached_property, reader: _Reader) -> bytes:
+@_read.register(functools.cached_property)
+def _(value: Any, reader: _Reader) -> bytes:
     return reader.joined("property", (value.func,))
 
 
@@ -226,7 +228,7 @@ def _(value: nn.Module, reader: _Reader) -> bytes:
     own = vars(value)
     parts = {name: own[name] for name in ("_parameters", "_buffers", "_modules")}
     parts |= {name: list(own[name].values()) for name in _HOOKS}
-    parts |= {name: content for name, content in own.items() if name not in _MODULE_OWN}
+    parts |= {name: content for name, content in _told(value, own).items() if name not in _MODULE_OWN}
     return reader._hash("nn.Module", reader.of(type(value)), reader.named("state", parts))
 
 
@@ -251,12 +253,51 @@ def _(value: types.FunctionType, reader: _Reader) -> bytes:
     cells = [cell.cell_contents for cell in value.__closure__ or () if _filled(cell)]
     code = _code(value.__code__)
     used = {key: value.__globals__[key] for key in code[1] if key in value.__globals__}
+    if value.__module__.startswith("neuroperc."):
+        used = {key: _as_written(value.__module__, key, part) for key, part in used.items()}
     for key, module in list(used.items()):
         if isinstance(module, types.ModuleType) and not _installed(module.__name__):
             used |= {f"{key}.{inner}": vars(module)[inner] for inner in code[1] if inner in vars(module)}
     constant = {key: part if _telling(part) else type(part).__qualname__ for key, part in used.items()}
     rest = (code[0], value.__defaults__, value.__kwdefaults__, cells)
     return reader._hash("function", reader.joined(name, rest), reader.code("globals", constant))
+
+
+def _told(value: Any, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes without what was only derived: filled cached properties, and our modules' memos.
+
+    A memo is a dictionary by (dtype, device): what it holds follows from the rest, and it grows as the module is used.
+    """
+    cls = type(value)
+    ours = cls.__module__.startswith("neuroperc.")
+    kept = {}
+    for name, part in state.items():
+        derived = isinstance(getattr(cls, name, None), functools.cached_property)
+        memo = ours and isinstance(part, dict) and all(isinstance(k, tuple) and _by_device(k) for k in part)
+        if not derived and not (memo and name.startswith("_") and name not in _MODULE_OWN):
+            kept[name] = part
+    return kept
+
+
+def _by_device(key: tuple[Any, ...]) -> bool:
+    return isinstance(key[0], torch.dtype) if key else False
+
+
+def _as_written(module: str, name: str, value: Any) -> Any:
+    """Return a module-level dictionary of ours as its source text: it may be a memo, which grows as it is used."""
+    return _assignments(module).get(name, value) if isinstance(value, dict) else value
+
+
+@functools.cache
+def _assignments(module: str) -> dict[str, str]:
+    """Return the source of every assignment at the top of a module."""
+    found = {}
+    for node in ast.parse(inspect.getsource(sys.modules[module])).body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        found |= {target.id: ast.unparse(node) for target in targets if isinstance(target, ast.Name)}
+    return found
 
 
 def _telling(value: Any) -> bool:
