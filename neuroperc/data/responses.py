@@ -169,9 +169,8 @@ def _check_finite(responses: xr.DataArray) -> None:
     """Look for infinities some rows at a time, so that a memory map larger than memory can be checked."""
     if responses.dtype.kind not in "fc" or responses.chunks is not None:
         return
-    values = responses.values
-    step = max(1, _ROWS // max(1, values[:1].size))
-    infinite = sum(int(np.isinf(values[i : i + step]).sum()) for i in range(0, len(values), step))
+    step = max(1, _ROWS // max(1, int(np.prod(responses.shape[1:]))))
+    infinite = sum(int(np.isinf(responses[i : i + step].values).sum()) for i in range(0, len(responses), step))
     check(not infinite, "values", "finite, or NaN where missing", f"{infinite} infinite values")
 
 

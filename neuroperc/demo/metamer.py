@@ -12,7 +12,7 @@ from ..synthesis import synthesize
 from .page import Number, Stage
 from .scene import Scene
 
-_STEPS = 250
+_STEPS = 150
 
 
 def stage(scene: Scene) -> Stage:

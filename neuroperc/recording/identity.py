@@ -273,14 +273,14 @@ def _told(value: Any, state: Mapping[str, Any]) -> dict[str, Any]:
     kept = {}
     for name, part in state.items():
         derived = isinstance(getattr(cls, name, None), functools.cached_property)
-        memo = ours and isinstance(part, dict) and all(isinstance(k, tuple) and _by_device(k) for k in part)
-        if not derived and not (memo and name.startswith("_") and name not in _MODULE_OWN):
+        memo = ours and name.startswith("_") and isinstance(part, dict) and all(map(_by_device, part))
+        if not derived and not memo:
             kept[name] = part
     return kept
 
 
-def _by_device(key: tuple[Any, ...]) -> bool:
-    return isinstance(key[0], torch.dtype) if key else False
+def _by_device(key: Any) -> bool:
+    return isinstance(key, tuple) and len(key) == 2 and isinstance(key[0], torch.dtype)
 
 
 def _as_written(module: str, name: str, value: Any) -> Any:
@@ -291,12 +291,11 @@ def _as_written(module: str, name: str, value: Any) -> Any:
 @functools.cache
 def _assignments(module: str) -> dict[str, str]:
     """Return the source of every assignment at the top of a module."""
-    found = {}
+    found: dict[str, str] = {}
     for node in ast.parse(inspect.getsource(sys.modules[module])).body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        found |= {target.id: ast.unparse(node) for target in targets if isinstance(target, ast.Name)}
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {target.id: ast.unparse(node) for target in targets if isinstance(target, ast.Name)}
     return found
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 import neuroperc as npc
 from neuroperc import nets
-from neuroperc.data import StimulusSet, sample_image
+from neuroperc.data import StimulusSet, responses, sample_image
 from neuroperc.nets import Preprocess
 from neuroperc.recording import clear_cache, list_cache, record, store
 from neuroperc.recording.identity import digest
@@ -288,6 +288,42 @@ def test_the_digest_sees_settings_hooks_helpers_and_constants(monkeypatch):
     assert digest([1, 2], 3) != digest([1], 2, 3) and digest(True) != digest(1) != digest(1.0)
     with pytest.raises(TypeError, match="record without store"):
         digest(k for k in range(3))
+
+
+def test_using_a_model_does_not_change_its_digest():
+    """Our modules build masks on first use, and some lie in dictionaries of their files."""
+    display = npc.Display.from_px_per_deg(8, resolution_px=(64, 64))
+    x = torch.rand(1, 1, 64, 64)
+    for make in (
+        lambda scaling: npc.metamers.EnergyModel(display, scaling=scaling),
+        lambda scaling: npc.foveation.FoveatedBlur(display, decay_deg=1 + scaling),
+    ):
+        model = make(0.5)
+        before = digest(model)
+        model(x)
+        model(x.double())
+        assert digest(model) == before == digest(make(0.5)) != digest(make(0.6))
+
+
+def test_sparse_weights_have_a_digest():
+    eye = torch.eye(3).to_sparse()
+    assert digest(eye) == digest(torch.eye(3).to_sparse()) != digest(2 * eye)
+
+
+def test_a_lazy_result_is_checked_piece_by_piece(tmp_path, monkeypatch):
+    sizes, plain = [], store.LazyColumns._read
+
+    def read(self, key):
+        out = plain(self, key)
+        sizes.append(out.size)
+        return out
+
+    monkeypatch.setattr(store.LazyColumns, "_read", read)
+    monkeypatch.setattr(responses, "_ROWS", 1000)
+    x = torch.rand(8, 3, 16, 16)
+    lazy = record(nn.Identity(), x, preprocess=None, encoding="linear", store=tmp_path, memory_bytes=10)
+    responses.check_responses(lazy)
+    assert len(sizes) == 8 and max(sizes) == 768
 
 
 def test_the_digest_is_the_same_in_another_process():
