@@ -296,7 +296,7 @@ def test_using_a_model_does_not_change_its_digest():
     x = torch.rand(1, 1, 64, 64)
     for make in (
         lambda scaling: npc.metamers.EnergyModel(display, scaling=scaling),
-        lambda scaling: npc.foveation.FoveatedBlur(display, decay_deg=1 + scaling),
+        lambda scaling: npc.foveation.FoveatedBlur(display, e2_deg=2 + scaling),
     ):
         model = make(0.5)
         before = digest(model)
