@@ -7,6 +7,7 @@ on other devices the same sums are segment reductions over sorted entries, repea
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -36,50 +37,74 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads, thread_name_prefix="neuroperc")
 
 
-def _each(function: Callable[[slice], np.ndarray], runs: list[slice]) -> list[np.ndarray]:
+def _each(function: Callable[[slice], Any], runs: list[slice]) -> list[Any]:
     return [function(runs[0])] if len(runs) == 1 else list(_pool(len(runs)).map(function, runs))
+
+
+#: Columns that scipy's loop over several takes at a time; it is slower than one after the other for fewer.
+_TOGETHER = 8
+#: Entries a row from which MKL's vectorised product is the faster one.
+_LONG_ROW = 64
+
+
+def _parts(m: int) -> list[slice]:
+    """Columns to be worked on together: eights, then one by one."""
+    whole = m - m % _TOGETHER
+    return [slice(i, i + _TOGETHER) for i in range(0, whole, _TOGETHER)] + [slice(i, i + 1) for i in range(whole, m)]
 
 
 def _gather(pointers: Tensor, columns: Tensor, values: Tensor, nodes: Tensor) -> Tensor:
     """(m, n_nodes) values at nodes to (m, n_rows) weighted sums at pixels."""
-    pointer, column, value = (part.detach().numpy() for part in (pointers, columns, values))
-    (m, n_nodes), n_rows = nodes.shape, len(pointer) - 1
-    dense = np.ascontiguousarray(nodes.detach().numpy().T).ravel()
-    out = np.zeros(n_rows * m, value.dtype)
+    (m, n_nodes), n_rows = nodes.shape, len(pointers) - 1
+    if torch.backends.mkl.is_available() and len(values) > _LONG_ROW * n_rows:
+        out = nodes.new_empty(m, n_rows)
+        matrix = torch.sparse_csr_tensor(pointers, columns, values, size=(n_rows, n_nodes), check_invariants=False)
+        for row, sums in zip(nodes.detach(), out, strict=True):
+            torch.mv(matrix, row, out=sums)
+        return out
+    pointer, column, value, dense = (part.detach().numpy() for part in (pointers, columns, values, nodes))
+    found = np.zeros((m, n_rows), value.dtype)
 
-    def work(rows: slice) -> np.ndarray:
-        part, window = out[rows.start * m : rows.stop * m], pointer[rows.start : rows.stop + 1]
-        if m == 1:
-            csr.csr_matvec(len(window) - 1, n_nodes, window, column, value, dense, part)
-        else:
-            csr.csr_matvecs(len(window) - 1, n_nodes, m, window, column, value, dense, part)
-        return part
+    def work(rows: slice) -> None:
+        window = pointer[rows.start : rows.stop + 1]
+        for part in _parts(m):
+            _columnwise(csr.csr_matvec, csr.csr_matvecs, (len(window) - 1, n_nodes), (window, column, value),
+                        dense[part], found[part, rows])  # fmt: skip
 
     _each(work, _runs(pointer))
-    return torch.from_numpy(np.ascontiguousarray(out.reshape(n_rows, m).T))
+    return torch.from_numpy(found)
+
+
+def _columnwise(one: Any, several: Any, shape: tuple[int, int], entries: Any, x: np.ndarray, sums: np.ndarray) -> None:
+    """Add the products with the columns of `x` (k, n) to `sums` (k, m), which is zero."""
+    if len(x) == 1:
+        one(*shape, *entries, np.ascontiguousarray(x[0]), sums[0])
+        return
+    out = np.zeros(sums.T.shape, sums.dtype)
+    several(*shape, len(x), *entries, np.ascontiguousarray(x.T).ravel(), out.ravel())
+    sums[:] = out.T
 
 
 def _scatter(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, n_nodes: int) -> Tensor:
     """(m, n_rows) pixels to (m, n_nodes) weighted sums at nodes."""
-    pointer, column, value = (part.detach().numpy() for part in (pointers, columns, values))
-    m = pixels.shape[0]
-    dense = np.ascontiguousarray(pixels.detach().numpy().T).ravel()
+    pointer, column, value, dense = (part.detach().numpy() for part in (pointers, columns, values, pixels))
 
     def work(rows: slice) -> np.ndarray:
-        out, window = np.zeros(n_nodes * m, value.dtype), pointer[rows.start : rows.stop + 1]
-        part = dense[rows.start * m : rows.stop * m]
-        # The rows of a pixel matrix are the columns of its transpose.
-        if m == 1:
-            csr.csc_matvec(n_nodes, len(window) - 1, window, column, value, part, out)
-        else:
-            csr.csc_matvecs(n_nodes, len(window) - 1, m, window, column, value, part, out)
-        return out
+        found, window = np.zeros((len(dense), n_nodes), value.dtype), pointer[rows.start : rows.stop + 1]
+        for part in _parts(len(dense)):  # the rows of a pixel matrix are the columns of its transpose
+            _columnwise(csr.csc_matvec, csr.csc_matvecs, (n_nodes, len(window) - 1), (window, column, value),
+                        dense[part, rows], found[part])  # fmt: skip
+        return found
 
     first, *others = _each(work, _runs(pointer))
     for other in others:
         first += other
-    return torch.from_numpy(np.ascontiguousarray(first.reshape(n_nodes, m).T))
+    return torch.from_numpy(first)
 
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # PyTorch says once that its sparse rows are young
+    torch.sparse_csr_tensor(torch.zeros(2).int(), torch.zeros(0).int(), torch.zeros(0), (1, 1))
 
 _gather_op: Any = torch.library.custom_op("neuroperc::gather", _gather, mutates_args=())
 _scatter_op: Any = torch.library.custom_op("neuroperc::scatter", _scatter, mutates_args=())
@@ -87,17 +112,17 @@ _scatter_op: Any = torch.library.custom_op("neuroperc::scatter", _scatter, mutat
 
 def gather(matrix: Sequence[Tensor], nodes: Tensor) -> Tensor:
     """(m, n_nodes) values at nodes to (m, n_rows) weighted sums at pixels; `matrix` is pointers, columns, values."""
-    run: Any = _gather if _plain(nodes) else _gather_op
+    run: Any = _gather if unwatched(nodes) else _gather_op
     return run(*matrix, nodes)
 
 
 def scatter(matrix: Sequence[Tensor], pixels: Tensor, n_nodes: int) -> Tensor:
     """(m, n_rows) pixels to (m, n_nodes) weighted sums at nodes; `matrix` is pointers, columns, values."""
-    run: Any = _scatter if _plain(pixels) else _scatter_op
+    run: Any = _scatter if unwatched(pixels) else _scatter_op
     return run(*matrix, pixels, n_nodes)
 
 
-def _plain(x: Tensor) -> bool:
+def unwatched(x: Tensor) -> bool:
     """Whether nobody is watching (autograd, the compiler, a transform): then the operator's wrapping is only time."""
     if torch.compiler.is_compiling() or type(x) is not Tensor or x.device.type != "cpu":
         return False

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._banded import Band
+
 #: Sum of exp(-n^2 / 2) over all integers: makes Gaussians one step apart sum to one.
 GAUSSIAN_SUM = sum(math.exp(-n * n / 2) for n in range(-40, 41))
 
@@ -64,12 +66,12 @@ def _gaussian_filter(order: int, oversampling: int) -> np.ndarray:
     return np.concatenate((samples[-reach:], samples[: reach + 1]))
 
 
-_BANDS: dict[tuple[int, int, bool], tuple[Tensor, int, int]] = {}
-_WINDOWS_A_BLOCK = 32
+_BANDS: dict[tuple[int, int, bool], Band] = {}
+_WINDOWS_A_BLOCK = 16
 
 
-def window_band(order: int, oversampling: int, *, back: bool) -> tuple[Tensor, int, int]:
-    """Return the filter from the finer grid to windows (or back) as a banded matrix; see `_lowpass.banded`.
+def window_band(order: int, oversampling: int, *, back: bool) -> Band:
+    """Return the filter from the finer grid to windows (or back) as a banded matrix; see `_banded.banded`.
 
     Forward, the grid starts `GAUSSIAN_REACH` windows before the first; back, that many zero windows stand before it.
     """
@@ -87,6 +89,6 @@ def window_band(order: int, oversampling: int, *, back: bool) -> tuple[Tensor, i
             low, high = max(start, 0), min(start + len(taps), n * q)
             if high > low:
                 backward[k, low:high] = taps[low - start : high - start]
-        _BANDS[(order, q, False)] = forward, n * q, 0
-        _BANDS[(order, q, True)] = backward, n, 0
+        _BANDS[(order, q, False)] = Band(forward, n * q, 0)
+        _BANDS[(order, q, True)] = Band(backward, n, 0)
     return _BANDS[key]

@@ -11,14 +11,9 @@ from torch import Tensor, nn
 
 from .._check import check, fail, finite, one_of, positive
 from ..display import Display
-from ._lowpass import double, kernels, lowpass
-
-#: Cycles/px above which a cut-off leaves the picture as it is (Nyquist), and from which the blur fades out up to there.
-_NYQUIST, _FADE = 0.5, 0.43
-#: What the finest filter halves in effect (it is flatter than a Gaussian near Nyquist).
-_FINEST = 0.51
-
-Box = tuple[slice, slice]
+from . import _octaves as octaves
+from . import _strips as strips
+from ._sparse import unwatched
 
 
 class FoveatedBlur(nn.Module):
@@ -53,7 +48,7 @@ class FoveatedBlur(nn.Module):
     Notes
     -----
     Wherever the cut-off is at or above the display's Nyquist frequency the picture is returned as it is; the blur fades
-    out between 0.43 and 0.5 cycles per pixel. Elsewhere two Gaussians an octave apart are blended, so that the realised
+    out between 0.45 and 0.5 cycles per pixel. Elsewhere low-passes an octave apart are blended, so that the realised
     transfer is 0.5 at the cut-off, at least 0.8 an octave below and at most 0.15 an octave above, in all directions.
     Differentiable with respect to the picture and the gaze; any size; repeatable bit for bit on one device.
 
@@ -102,10 +97,7 @@ class FoveatedBlur(nn.Module):
         check(fixation.ndim == 1, "fixation_deg", "one default gaze (x, y)", fixation_deg, "Pass gazes to forward.")
         self.fixation_deg = (float(fixation[0]), float(fixation[1]))
         self.n_levels = self._count_levels()
-        self._kernels = kernels()
-        for half, step in zip(self._kernels, (1, 1, 2, 2), strict=True):  # built here, before anything is compiled
-            lowpass(torch.zeros(1, 1, 1), half, step)
-        self._plans: dict[tuple[torch.dtype, str], tuple[list[Tensor], list[Box | None]]] = {}
+        self._plans: dict[tuple[torch.dtype, str], strips.Plan] = {}
         self._plan(torch.get_default_dtype(), torch.device("cpu"))
 
     def _checked_map(self, cutoff_cpd: Any) -> Callable[[Tensor], Tensor] | Tensor | None:
@@ -157,7 +149,7 @@ class FoveatedBlur(nn.Module):
         gaze = torch.as_tensor(self.fixation_deg, dtype=torch.float64)
         if fixation_deg is not None:
             gaze = self._gaze(fixation_deg, None)
-        return self._cutoffs(gaze, self.display.resolution_px, 1)
+        return self._cutoffs(gaze, 1)
 
     def forward(self, x: Tensor, fixation_deg: Any = None) -> Tensor:
         """Blur pictures.
@@ -183,86 +175,45 @@ class FoveatedBlur(nn.Module):
         self._check_picture(x)
         image = x if x.dtype == torch.float64 else x.float()
         if fixation_deg is None:
-            masks, boxes = self._plan(image.dtype, image.device)
-        else:
-            masks = self._masks(self._gaze(fixation_deg, x), image.dtype)
-            boxes = [(slice(None), slice(None))] * 3
-        return self._blend(image, masks, boxes).to(x.dtype)
+            plan = self._plan(image.dtype, image.device)
+            return (strips.blend(image, plan) if unwatched(image) else octaves.blend(image, plan.masks)).to(x.dtype)
+        return octaves.blend(image, self._masks(self._gaze(fixation_deg, x), image.dtype)).to(x.dtype)
 
-    def _blend(self, image: Tensor, masks: list[Tensor], boxes: list[Box | None]) -> Tensor:
-        """Coarse to fine: each level replaces the coarser ones where its mask says so."""
-        finest, second, first, following = self._kernels
-        levels: list[Tensor] = []
-        for k in range(3, self.n_levels + 1):
-            levels.append(lowpass(levels[-1] if levels else image, first if k == 3 else following, 2))
-        out = levels[-1] if levels else lowpass(image, second)
-        for k in range(self.n_levels - 1, 2, -1):
-            fine = levels[k - 3]
-            out = torch.lerp(double(out, (fine.shape[-2], fine.shape[-1])), fine, masks[k])
-        size = (image.shape[-2], image.shape[-1])
-        if levels:
-            out = self._in_box(double(out, size), image, second, masks[2], boxes[2])
-        out = self._in_box(out, image, finest, masks[1], boxes[1])
-        return self._in_box(out, image, None, masks[0], boxes[0])
-
-    @staticmethod
-    def _in_box(out: Tensor, image: Tensor, half: tuple[float, ...] | None, mask: Tensor, box: Box | None) -> Tensor:
-        """Replace `out` by the (filtered) picture within the box, as far as the mask says."""
-        if box is None:
-            return out
-        rows, columns = box
-        inside = (..., rows, columns)
-        if half is None:
-            fine = image[inside]
-        else:
-            reach = len(half) - 1
-            wide_rows, left_rows = _widen(rows, reach, image.shape[-2])
-            wide_columns, left_columns = _widen(columns, reach, image.shape[-1])
-            fine = lowpass(image[..., wide_rows, wide_columns], half)[..., left_rows, left_columns]
-        if rows == slice(None) and columns == slice(None):
-            return torch.lerp(out, fine, mask)
-        blended = torch.lerp(out[inside], fine, mask[inside])
-        if out.requires_grad or blended.requires_grad or torch.compiler.is_compiling():
-            out = out.clone()
-        out[inside] = blended
-        return out
-
-    def _plan(self, dtype: torch.dtype, device: torch.device) -> tuple[list[Tensor], list[Box | None]]:
-        """Return masks of the default gaze, and the boxes outside which the finest three are zero."""
+    def _plan(self, dtype: torch.dtype, device: torch.device) -> strips.Plan:
+        """Return masks of the default gaze, and where which of them matter."""
         key = (dtype, str(device))
         if key not in self._plans:
             if torch.compiler.is_compiling():
                 fail("x", f"of a dtype and device seen before compiling ({list(self._plans)})", key, "Call once first.")
             with torch.no_grad():
                 gaze = torch.as_tensor(self.fixation_deg, dtype=torch.float64)
-                masks = self._masks(gaze, torch.float64)
-                boxes = [_box(mask) for mask in masks[:3]]
-                self._plans[key] = [m.to(device, dtype) for m in masks], boxes
+                masks = self._masks(gaze, dtype)
+                plan = strips.make_plan(masks)
+                self._plans[key] = plan._replace(masks=[mask.to(device) for mask in plan.masks])
         return self._plans[key]
 
     def _masks(self, gaze: Tensor, dtype: torch.dtype) -> list[Tensor]:
-        """Weights of every level against the coarser ones: (h, w) or (b, 1, h, w) at the level's own pixels."""
-        shape = self.display.resolution_px
-        masks: list[Tensor] = []
-        cutoff = self._cutoffs(gaze, shape, 1) / self.display.px_per_deg
-        masks.append((cutoff.clamp(_FADE, _NYQUIST) - _FADE) / (_NYQUIST - _FADE))
-        for k in range(1, self.n_levels):
-            if k > 2:
-                stride = 2 ** (k - 2)
-                shape = (-(-shape[0] // 2), -(-shape[1] // 2))
-                cutoff = self._cutoffs(gaze, shape, stride) / self.display.px_per_deg
-            masks.append(_weight(cutoff, k))
-        return [(m if m.ndim == 2 else m[:, None]).to(dtype) for m in masks] + [cutoff.new_zeros(1)] * (3 - len(masks))
+        """Weights of every level against the coarser ones: (h, w) or (b, 1, h, w) at the level's own samples."""
+        full = self._cutoffs(gaze, 1)
+        cutoffs = [full] * 3 + [self._cutoffs(gaze, k) for k in range(3, self.n_levels)]
+        masks = [octaves.weights(c / self.display.px_per_deg, k) for k, c in enumerate(cutoffs[: self.n_levels])]
+        return [(mask if mask.ndim == 2 else mask[:, None]).to(dtype) for mask in masks]
 
-    def _cutoffs(self, gaze: Tensor, shape: tuple[int, int], stride: int) -> Tensor:
-        """Half-amplitude cut-offs in cycles per degree at the pixels of a level."""
+    def _cutoffs(self, gaze: Tensor, level: int) -> Tensor:
+        """Half-amplitude cut-offs in cycles per degree at the samples of a level."""
+        stride = octaves.stride(level)
+        height, width = octaves.shape_at(self.display.resolution_px, level)
         if isinstance(self._map, Tensor):
-            return self._map.to(gaze.device)[::stride, ::stride] * self._amplitude_factor
-        points = torch.as_tensor(self.display.pixels_deg(shape, (stride, stride)), device=gaze.device)
-        eccentricity = torch.as_tensor(self.display.polar(gaze[..., None, None, :], points)[0])
+            rows, columns = (
+                (torch.arange(n) * stride + (stride - 1) // 2).clamp(max=most - 1)
+                for n, most in zip((height, width), self._map.shape, strict=True)
+            )
+            return self._map[rows[:, None], columns].to(gaze.device) * self._amplitude_factor
+        points = self.display.pixels_deg((height, width), (stride, stride), ((stride - 1) / 2, (stride - 1) / 2))
+        eccentricity = self.display.polar(gaze[..., None, None, :], torch.as_tensor(points, device=gaze.device))[0]
         if gaze.ndim == 3:
             eccentricity = eccentricity.amin(1)
-        return self.cutoff_at(eccentricity) * self._amplitude_factor
+        return self.cutoff_at(torch.as_tensor(eccentricity)) * self._amplitude_factor
 
     def _gaze(self, fixation_deg: Any, like: Tensor | None) -> Tensor:
         several = getattr(fixation_deg, "ndim", None) == 3 or (
@@ -291,27 +242,3 @@ class FoveatedBlur(nn.Module):
     def extra_repr(self) -> str:
         """Show what it does when printed."""
         return f"model={'own map' if self._map is not None else self.model!r}, cutoff={self.cutoff!r}"
-
-
-def _weight(cutoff: Tensor, k: int) -> Tensor:
-    """Share of level k (cut 2^-k cycles/px) against level k + 1 that makes the transfer 1/2 at the cut-off."""
-    cut = 2.0**-k
-    bounded = cutoff.clamp(cut / 2, cut)  # below and above, one level alone
-    fine = 0.5 ** ((bounded / (_FINEST if k == 1 else cut)) ** 2)
-    coarse = 0.5 ** ((2 * bounded / cut) ** 2)
-    return ((0.5 - coarse) / (fine - coarse)).clamp(0, 1)
-
-
-def _box(mask: Tensor) -> Box | None:
-    """Return the smallest rectangle outside which a mask is zero."""
-    if mask.ndim < 2 or not bool((mask > 0).any()):
-        return None
-    rows, columns = torch.nonzero((mask > 0).any(1)).flatten(), torch.nonzero((mask > 0).any(0)).flatten()
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-
-
-def _widen(part: slice, reach: int, length: int) -> tuple[slice, slice]:
-    """Return a slice with `reach` more samples on either side, as far as there are, and the old one within it."""
-    start, stop, _ = part.indices(length)
-    low, high = max(start - reach, 0), min(stop + reach, length)
-    return slice(low, high), slice(start - low, stop - low)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -12,34 +11,23 @@ from torch import Tensor, nn
 
 from .._check import check, fail, one_of, pair, positive, whole_pair
 from ..display import Display
-from ._lowpass import banded
-from ._sparse import gather, scatter, transpose
-from ._taps import GAUSSIAN_REACH, cosine_taps, spline_taps, window_band
+from ._nodes import Nodes
+from ._taps import GAUSSIAN_REACH
 
 _HALF_MAXIMUM = {"cosine": 0.5, "gaussian": math.sqrt(2 * math.log(2))}
-#: B-spline order and oversampling: peak errors of 3e-7 and 1e-12 (tests/oracles/test_pooling_dense.py).
-_SPLINE = {torch.float32: (6, 4), torch.float64: (10, 6)}
 #: Windows with a smaller share of their area on the picture have no mass.
 _LEAST_SHARE = 1e-10
-#: Entries above which windows are not stored but computed on the fly, in runs of `_RUN` pixels.
-_MOST_ENTRIES = 1 << 26
-_RUN = 1 << 19
-_FEW_ENTRIES = 1 << 22
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """Nodes that pixels touch: the windows themselves, or a finer grid that a filter takes to the windows."""
+class _Plan(NamedTuple):
+    """The windows of one gaze, dtype and device.
 
-    order: int  # taps a pixel and axis
-    oversampling: int
-    pad: int  # nodes on either side of the rings
-    n_radial: int
-    n_angular: int
+    `entries` are the rows of a sparse matrix (pixels x nodes): pointers, columns, values; and perhaps those of its
+    transpose; or, where that is too much to store, the coordinates u and v.
+    """
 
-    @property
-    def n_nodes(self) -> int:
-        return self.n_radial * self.n_angular
+    entries: tuple[Tensor, ...]
+    mass: Tensor
 
 
 class PoolingWindows(nn.Module):
@@ -136,7 +124,7 @@ class PoolingWindows(nn.Module):
         check(fixation.ndim == 1, "fixation_deg", "one default gaze (x, y)", fixation_deg, "Pass gazes to forward.")
         self.fixation_deg = (float(fixation[0]), float(fixation[1]))
         self._shape_px, self._stride_px = display.resolution_px, (1.0, 1.0)
-        self._plans: dict[tuple[torch.dtype, str], tuple[Tensor, ...]] = {}
+        self._plans: dict[tuple[torch.dtype, str], _Plan] = {}
         self._plan(torch.get_default_dtype(), torch.device("cpu"))
 
     def _layout(self) -> None:
@@ -186,7 +174,7 @@ class PoolingWindows(nn.Module):
     @property
     def mass(self) -> Tensor:
         """Sum of every window over the picture for the default gaze, (n_windows,) float64; 0 for none."""
-        return self._plan(torch.float64, torch.device("cpu"))[-1]
+        return self._plan(torch.float64, torch.device("cpu")).mass
 
     @property
     def coverage(self) -> Tensor:
@@ -237,8 +225,8 @@ class PoolingWindows(nn.Module):
         values = x if x.dtype == torch.float64 else x.float()
         flat = values.reshape(*x.shape[:2], -1)
         if fixation_deg is None:
-            *matrix, mass = self._plan(values.dtype, values.device)
-            out = self._pool(flat.reshape(-1, flat.shape[-1]), matrix).reshape(*x.shape[:2], -1)
+            entries, mass = self._plan(values.dtype, values.device)
+            out = self._nodes(values.dtype).pool(flat.reshape(-1, flat.shape[-1]), entries).reshape(*x.shape[:2], -1)
         else:
             out, mass = self._pool_at(flat, self._gaze(fixation_deg, x))
         out = torch.where(mass > 0, out / mass.clamp(min=torch.finfo(mass.dtype).tiny), 0.0)
@@ -267,8 +255,8 @@ class PoolingWindows(nn.Module):
         check(pooled.ndim == 3 and pooled.shape[-1] == self.n_windows, "pooled", rule, tuple(pooled.shape))
         values = pooled if pooled.dtype == torch.float64 else pooled.float()
         if fixation_deg is None:
-            matrix = self._plan(values.dtype, values.device)[:-1]
-            picture = self._unpool(values.reshape(-1, self.n_windows), matrix)
+            entries = self._plan(values.dtype, values.device).entries
+            picture = self._nodes(values.dtype).unpool(values.reshape(-1, self.n_windows), entries)
         else:
             picture = self._unpool_at(values, self._gaze(fixation_deg, pooled))
         return picture.reshape(*pooled.shape[:2], *self._shape_px).to(pooled.dtype)
@@ -300,25 +288,8 @@ class PoolingWindows(nn.Module):
         v = torch.remainder(angle / self.wedge_spacing_rad, self.n_wedges)
         return u.flatten(-2), v.flatten(-2)
 
-    def _grid(self, dtype: torch.dtype) -> _Grid:
-        if self.window == "cosine":
-            return _Grid(2, 1, 1, self.n_rings + 2, self.n_wedges)
-        order, q = _SPLINE[dtype]
-        pad = GAUSSIAN_REACH * q
-        return _Grid(order, q, pad, (self.n_rings - 1) * q + 1 + 2 * pad, self.n_wedges * q)
-
-    def _taps(self, grid: _Grid, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """First node and weights on both axes; radial nodes are shifted by the padding."""
-        if self.window == "cosine":
-            first_u, weight_u = cosine_taps(u, self.transition)
-            first_v, weight_v = cosine_taps(v, self.transition)
-        else:
-            first_u, weight_u = spline_taps(u * grid.oversampling, grid.order)
-            first_v, weight_v = spline_taps(v * grid.oversampling, grid.order)
-        return first_u + grid.pad, weight_u, first_v, weight_v
-
-    def _plan(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
-        """Return the windows of the default gaze as rows of a sparse matrix (pixels x nodes), and their mass."""
+    def _plan(self, dtype: torch.dtype, device: torch.device) -> _Plan:
+        """Return the windows of the default gaze."""
         key = (dtype, str(device))
         if key not in self._plans:
             if torch.compiler.is_compiling():
@@ -327,33 +298,18 @@ class PoolingWindows(nn.Module):
                 self._plans[key] = self._build(dtype, device)
         return self._plans[key]
 
-    def _build(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
+    def _build(self, dtype: torch.dtype, device: torch.device) -> _Plan:
         if device.type != "cpu":
-            return tuple(part.to(device) for part in self._plan(dtype, torch.device("cpu")))
-        grid = self._grid(dtype)
+            entries, mass = self._plan(dtype, torch.device("cpu"))
+            return _Plan(tuple(part.to(device) for part in entries), mass.to(device))
+        nodes = self._nodes(dtype)
         u, v = self._coordinates(torch.as_tensor(self.fixation_deg, dtype=torch.float64))
+        entries = nodes.store(u, v)
         ones = torch.ones(1, u.numel(), dtype=dtype)
-        if u.numel() * grid.order**2 > _MOST_ENTRIES:
-            matrix: tuple[Tensor, ...] = (u, v)
-        else:
-            runs = [self._entries(grid, u[i : i + _RUN], v[i : i + _RUN], dtype) for i in range(0, u.numel(), _RUN)]
-            counts, columns, values = (torch.cat(parts) for parts in zip(*runs, strict=True))
-            pointers = nn.functional.pad(torch.cumsum(counts, 0), (1, 0)).int()
-            matrix = (pointers, columns, values)
-            if columns.numel() < _FEW_ENTRIES:  # a transpose beside it makes pooling a gather too: no write conflicts
-                matrix += transpose(*matrix, grid.n_nodes)
-        return *matrix, self._with_mass(self._pool(ones, matrix)[0])
+        return _Plan(entries, self._with_mass(nodes.pool(ones, entries)[0]))
 
-    def _entries(self, grid: _Grid, u: Tensor, v: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Entries a pixel, and the column and value of each, dropping zeros and what lies off the rings."""
-        first_u, weight_u, first_v, weight_v = self._taps(grid, u, v)
-        step = torch.arange(grid.order)
-        radial, angular = first_u[:, None] + step, torch.remainder(first_v[:, None] + step, grid.n_angular)
-        weight_u = torch.where((radial >= 0) & (radial < grid.n_radial), weight_u, 0.0).to(dtype)
-        value = weight_u[:, :, None] * weight_v.to(dtype)[:, None, :]
-        kept = value != 0
-        columns = (radial.int() * grid.n_angular)[:, :, None] + angular.int()[:, None, :]
-        return kept.sum((1, 2)), columns[kept], value[kept]
+    def _nodes(self, dtype: torch.dtype) -> Nodes:
+        return Nodes(self.window, self.n_rings, self.n_wedges, self.transition, dtype)
 
     def _with_mass(self, mass: Tensor) -> Tensor:
         """Masses, with those too small to divide by set to zero."""
@@ -361,97 +317,24 @@ class PoolingWindows(nn.Module):
         area = self.ring_spacing * self.wedge_spacing_rad * density * torch.as_tensor(self.eccentricity_deg) ** 2
         return torch.where(mass > _LEAST_SHARE * area.to(mass), mass, torch.zeros_like(mass))
 
-    def _pool(self, pixels: Tensor, matrix: Any) -> Tensor:
-        grid = self._grid(pixels.dtype)
-        if len(matrix) == 6:
-            nodes = gather(matrix[3:], pixels)
-        elif len(matrix) == 3:
-            nodes = scatter(matrix, pixels, grid.n_nodes)
-        else:
-            nodes = _Spread.apply(self, grid, pixels, *matrix)
-        return self._filter(nodes, grid)
-
-    def _unpool(self, windows: Tensor, matrix: Any) -> Tensor:
-        grid = self._grid(windows.dtype)
-        nodes = self._filter_back(windows, grid)
-        if len(matrix) != 2:
-            return gather(matrix[:3], nodes)
-        return _Interpolate.apply(self, grid, nodes, *matrix)
-
     def _pool_at(self, flat: Tensor, gaze: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted sums (b, c, n) and masses (b or 1, 1, n) for given gazes."""
-        grid = self._grid(flat.dtype)
-        u, v = self._coordinates(gaze)
-        nodes = []
-        masses = []
-        ones = torch.ones_like(flat[0, :1])
+        nodes, (u, v) = self._nodes(flat.dtype), self._coordinates(gaze)
+        ones, sums, masses = torch.ones_like(flat[0, :1]), [], []
         for i in range(len(gaze)):
-            picture = flat[i] if len(gaze) > 1 else flat.reshape(-1, flat.shape[-1])
-            both = self._spread(grid, torch.cat((picture, ones)), u[i], v[i])
-            nodes.append(both[:-1])
+            pictures = flat[i] if len(gaze) > 1 else flat.reshape(-1, flat.shape[-1])
+            both = nodes.spread(torch.cat((pictures, ones)), u[i], v[i])
+            sums.append(both[:-1])
             masses.append(both[-1:])
-        pooled = self._filter(torch.cat(nodes), grid).reshape(*flat.shape[:2], -1)
-        mass = torch.stack([self._with_mass(m) for m in self._filter(torch.cat(masses), grid)])
+        pooled = nodes.to_windows(torch.cat(sums)).reshape(*flat.shape[:2], -1)
+        mass = torch.stack([self._with_mass(m) for m in nodes.to_windows(torch.cat(masses))])
         return pooled, mass[:, None]
 
     def _unpool_at(self, windows: Tensor, gaze: Tensor) -> Tensor:
-        grid = self._grid(windows.dtype)
-        u, v = self._coordinates(gaze)
-        nodes = self._filter_back(windows.reshape(-1, self.n_windows), grid)
-        nodes = nodes.reshape(len(gaze), -1, nodes.shape[-1])
-        return torch.cat([self._interpolate(grid, nodes[i], u[i], v[i]) for i in range(len(gaze))])
-
-    def _spread(self, grid: _Grid, pixels: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        """(m, n_pixels) to (m, n_nodes), one pair of taps after the other."""
-        nodes = pixels.new_zeros(pixels.shape[0], grid.n_nodes)
-        for index, weight in self._pairs(grid, u, v, pixels.dtype):
-            update = pixels * weight
-            if nodes.device.type == "cpu":
-                nodes = (
-                    nodes.index_add(1, index, update) if update.requires_grad else nodes.index_add_(1, index, update)
-                )
-            else:  # index_put sorts, so that sums are repeatable on CUDA
-                rows = torch.arange(len(nodes), device=nodes.device)[:, None]
-                nodes = nodes.index_put((rows, index[None]), update, accumulate=True)
-        return nodes
-
-    def _interpolate(self, grid: _Grid, nodes: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        """(m, n_nodes) to (m, n_pixels)."""
-        picture = nodes.new_zeros(nodes.shape[0], u.shape[0])
-        for index, weight in self._pairs(grid, u, v, nodes.dtype):
-            picture = picture + nodes[:, index] * weight
-        return picture
-
-    def _pairs(self, grid: _Grid, u: Tensor, v: Tensor, dtype: torch.dtype) -> Any:
-        first_u, weight_u, first_v, weight_v = self._taps(grid, u, v)
-        for a in range(grid.order):
-            radial = first_u + a
-            inside = (radial >= 0) & (radial < grid.n_radial)
-            share = torch.where(inside, weight_u[..., a], torch.zeros_like(weight_u[..., a])).to(dtype)
-            row = radial.clamp(0, grid.n_radial - 1) * grid.n_angular
-            for b in range(grid.order):
-                yield row + torch.remainder(first_v + b, grid.n_angular), share * weight_v[..., b].to(dtype)
-
-    def _filter(self, nodes: Tensor, grid: _Grid) -> Tensor:
-        """From nodes to windows, (m, n_nodes) to (m, n_windows)."""
-        nodes = nodes.reshape(-1, grid.n_radial, grid.n_angular)
-        if self.window == "cosine":
-            return nodes[:, 1:-1].reshape(len(nodes), -1)
-        band = window_band(grid.order, grid.oversampling, back=False)
-        rings = banded(nodes, band, -2, self.n_rings)
-        around = torch.cat((rings[..., -grid.pad :], rings, rings[..., : grid.pad]), -1)
-        return banded(around, band, -1, self.n_wedges).reshape(len(nodes), -1)
-
-    def _filter_back(self, windows: Tensor, grid: _Grid) -> Tensor:
-        """From windows to nodes: the transpose of `_filter`."""
-        windows = windows.reshape(-1, self.n_rings, self.n_wedges)
-        if self.window == "cosine":
-            return nn.functional.pad(windows, (0, 0, 1, 1)).reshape(len(windows), -1)
-        band, reach = window_band(grid.order, grid.oversampling, back=True), GAUSSIAN_REACH
-        around = torch.cat((windows[..., -reach:], windows, windows[..., :reach]), -1)
-        angular = banded(around, band, -1, grid.n_angular)
-        rings = nn.functional.pad(angular, (0, 0, 2 * reach, 2 * reach + band[0].shape[0]))
-        return banded(rings, band, -2, grid.n_radial).reshape(len(windows), -1)
+        nodes, (u, v) = self._nodes(windows.dtype), self._coordinates(gaze)
+        values = nodes.from_windows(windows.reshape(-1, self.n_windows))
+        values = values.reshape(len(gaze), -1, values.shape[-1])
+        return torch.cat([nodes.interpolate(values[i], u[i], v[i]) for i in range(len(gaze))])
 
     def extra_repr(self) -> str:
         """Show the layout when printed."""
@@ -459,40 +342,3 @@ class PoolingWindows(nn.Module):
             f"scaling={self.scaling:g}, window={self.window!r}, {self.n_rings} rings x {self.n_wedges} wedges, "
             f"{self.min_eccentricity_deg:g} to {self.max_eccentricity_deg:g} deg"
         )
-
-
-class _Spread(torch.autograd.Function):
-    """Scatter pixels to nodes with taps computed on the fly; linear, so nothing is kept for the way back."""
-
-    @staticmethod
-    def forward(ctx: Any, windows: PoolingWindows, grid: _Grid, pixels: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        ctx.parts = windows, grid, u, v
-        nodes = pixels.new_zeros(pixels.shape[0], grid.n_nodes)
-        for i in range(0, len(u), _RUN):
-            run = slice(i, i + _RUN)
-            for index, weight in windows._pairs(grid, u[run], v[run], pixels.dtype):
-                nodes.index_add_(1, index, pixels[:, run] * weight)
-        return nodes
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        windows, grid, u, v = ctx.parts
-        return None, None, _Interpolate.apply(windows, grid, grads[0].contiguous(), u, v), None, None
-
-
-class _Interpolate(torch.autograd.Function):
-    """Gather pixels from nodes with taps computed on the fly."""
-
-    @staticmethod
-    def forward(ctx: Any, windows: PoolingWindows, grid: _Grid, nodes: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        ctx.parts = windows, grid, u, v
-        picture = nodes.new_empty(nodes.shape[0], len(u))
-        for i in range(0, len(u), _RUN):
-            run = slice(i, i + _RUN)
-            picture[:, run] = windows._interpolate(grid, nodes, u[run], v[run])
-        return picture
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        windows, grid, u, v = ctx.parts
-        return None, None, _Spread.apply(windows, grid, grads[0].contiguous(), u, v), None, None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .._check import check, fail, integer, whole_pair
-from ._lowpass import double, lowpass
+from ._banded import double, lowpass
 
 _BINOMIAL = (6 / 16, 4 / 16, 1 / 16)
 

@@ -65,6 +65,23 @@ def test_with_gradient_equals_without_and_compiled():
     torch.testing.assert_close(blur(x.double()).float(), plain, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(37, 50), (64, 64), (51, 130)])
+@pytest.mark.parametrize("lowest", [0.3, 0.06, 0.004])
+def test_strips_equal_the_whole(shape, lowest, monkeypatch):
+    """What is computed strip by strip without a gradient is what is computed at once with one."""
+    from neuroperc.foveation import _strips
+
+    monkeypatch.setattr(_strips, "_STRIP", 3 * 10 * shape[1])
+    display = npc.Display.from_px_per_deg(1, resolution_px=shape)
+    x = rand(2, 5, *shape)
+    for gaze in ((0, 0), (-shape[1] / 3, shape[0] / 3)):
+        blur = FoveatedBlur(display, cutoff_cpd=lambda e: lowest + 0.5 * torch.exp(-e / 9), fixation_deg=gaze)
+        whole = blur(x.clone().requires_grad_()).detach()
+        assert (whole - x).abs().max() > 0.1
+        torch.testing.assert_close(blur(x), whole, rtol=0, atol=1e-14)
+        torch.testing.assert_close(blur(x, gaze), whole, rtol=0, atol=1e-14)
+
+
 def test_constant_stays_constant():
     blur = FoveatedBlur(DISPLAYS[0], model="half_resolution", half_resolution_deg=0.2)
     x = torch.full((1, 1, 37, 50), 0.42, dtype=torch.float64)

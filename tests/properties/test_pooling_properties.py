@@ -105,8 +105,19 @@ def test_compiles_whole_and_keeps_no_state(window, scaling):
     assert torch.equal(pooling(x), pooling(x))
 
 
+@pytest.mark.parametrize(("window", "scaling"), KINDS)
+@pytest.mark.parametrize("n_channels", [3, 8, 11])
+def test_channels_do_not_meet(window, scaling, n_channels):
+    pooling = PoolingWindows(DISPLAYS["small angle"], scaling, window)
+    x, y = rand(1, n_channels, 61, 80), rand(1, n_channels, pooling.n_windows)
+    apart = torch.cat([pooling(x[:, i : i + 1]) for i in range(n_channels)], 1)
+    torch.testing.assert_close(pooling(x), apart, rtol=1e-12, atol=1e-14)
+    apart = torch.cat([pooling.unpool(y[:, i : i + 1]) for i in range(n_channels)], 1)
+    torch.testing.assert_close(pooling.unpool(y), apart, rtol=1e-12, atol=1e-14)
+
+
 def test_on_the_fly_equals_stored(monkeypatch):
-    from neuroperc.foveation import pooling as module
+    from neuroperc.foveation import _nodes as module
 
     display = DISPLAYS["small angle"]
     stored = PoolingWindows(display, 0.3, "gaussian")
