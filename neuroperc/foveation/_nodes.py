@@ -83,7 +83,7 @@ class Nodes:
     def pool(self, pixels: Tensor, entries: Entries) -> Tensor:
         """Sum pixels over windows."""
         if len(entries) == 6:
-            nodes = gather(entries[3:], pixels)
+            nodes = gather(entries[3:], entries[:3], pixels)
         elif len(entries) == 3:
             nodes = scatter(entries, pixels, self.n_nodes)
         else:
@@ -93,7 +93,9 @@ class Nodes:
     def unpool(self, windows: Tensor, entries: Entries) -> Tensor:
         """Spread windows over pixels: the transpose of `pool`."""
         nodes = self.from_windows(windows)
-        return _Interpolate.apply(self, nodes, *entries) if len(entries) == 2 else gather(entries[:3], nodes)
+        return (
+            _Interpolate.apply(self, nodes, *entries) if len(entries) == 2 else gather(entries[:3], entries[3:], nodes)
+        )
 
     def spread(self, pixels: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """From pixels to nodes, one pair of taps after the other; differentiable in u and v."""

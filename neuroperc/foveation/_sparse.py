@@ -1,7 +1,7 @@
 """A sparse matrix whose rows are pixels, both ways: gather (pixels from nodes) and scatter (nodes from pixels).
 
 On the CPU scipy's compiled loops do the work (custom operators, so that `torch.compile` and autograd see through them);
-on other devices the same sums are segment reductions over sorted entries, repeatable bit for bit.
+on CUDA the same sums are one Triton kernel (`_triton`), or, without Triton, segment reductions; repeatable bit for bit.
 """
 
 from __future__ import annotations
@@ -106,18 +106,26 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # PyTorch says once that its sparse rows are young
     torch.sparse_csr_tensor(torch.zeros(2).int(), torch.zeros(0).int(), torch.zeros(0), (1, 1))
 
-_gather_op: Any = torch.library.custom_op("neuroperc::gather", _gather, mutates_args=())
+Matrix = Sequence[Tensor]  # pointers, columns, values
+
+
+def _gather_either_way(p: Tensor, c: Tensor, v: Tensor, tp: Tensor, tc: Tensor, tv: Tensor, nodes: Tensor) -> Tensor:
+    return _gather(p, c, v, nodes)
+
+
+_gather_op: Any = torch.library.custom_op("neuroperc::gather", _gather_either_way, mutates_args=())
 _scatter_op: Any = torch.library.custom_op("neuroperc::scatter", _scatter, mutates_args=())
 
 
-def gather(matrix: Sequence[Tensor], nodes: Tensor) -> Tensor:
-    """(m, n_nodes) values at nodes to (m, n_rows) weighted sums at pixels; `matrix` is pointers, columns, values."""
-    run: Any = _gather if unwatched(nodes) else _gather_op
-    return run(*matrix, nodes)
+def gather(matrix: Matrix, transposed: Matrix, nodes: Tensor) -> Tensor:
+    """(m, n_nodes) values at nodes to (m, n_rows) weighted sums at pixels; the transpose, where stored, goes back."""
+    none = nodes.new_empty(0)
+    run: Any = _gather_either_way if unwatched(nodes) else _gather_op
+    return run(*matrix, *(transposed or (none, none, none)), nodes)
 
 
-def scatter(matrix: Sequence[Tensor], pixels: Tensor, n_nodes: int) -> Tensor:
-    """(m, n_rows) pixels to (m, n_nodes) weighted sums at nodes; `matrix` is pointers, columns, values."""
+def scatter(matrix: Matrix, pixels: Tensor, n_nodes: int) -> Tensor:
+    """(m, n_rows) pixels to (m, n_nodes) weighted sums at nodes."""
     run: Any = _scatter if unwatched(pixels) else _scatter_op
     return run(*matrix, pixels, n_nodes)
 
@@ -129,24 +137,30 @@ def unwatched(x: Tensor) -> bool:
     return not (torch.is_grad_enabled() and x.requires_grad) and not torch._C._are_functorch_transforms_active()
 
 
-@_gather_op.register_kernel("cuda")
-def _(pointers: Tensor, columns: Tensor, values: Tensor, nodes: Tensor) -> Tensor:
-    picked = nodes[:, columns.long()] * values
+def row_sums(pointers: Tensor, columns: Tensor, values: Tensor, x: Tensor) -> Tensor:
+    """Return what `_gather` does, on any device, at the price of a copy of the entries for every row of `x`."""
+    picked = x[:, columns.long()] * values
     return torch.segment_reduce(picked.T.contiguous(), "sum", offsets=pointers.long(), axis=0).T.contiguous()
+
+
+@_gather_op.register_kernel("cuda")
+def _(p: Tensor, c: Tensor, v: Tensor, tp: Tensor, tc: Tensor, tv: Tensor, nodes: Tensor) -> Tensor:
+    try:
+        from ._triton import row_sums as compiled
+    except ImportError:  # PyTorch brings Triton on Linux only
+        return row_sums(p, c, v, nodes)
+    return compiled(p, c, v, nodes)
 
 
 @_scatter_op.register_kernel("cuda")
 def _(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, n_nodes: int) -> Tensor:
-    counts = torch.diff(pointers).long()
-    spread = torch.repeat_interleave(pixels, counts, dim=1) * values
-    order = torch.argsort(columns, stable=True)
-    lengths = torch.bincount(columns.long(), minlength=n_nodes)
-    return torch.segment_reduce(spread[:, order].T.contiguous(), "sum", lengths=lengths, axis=0).T.contiguous()
+    found: Tensor = _gather_op(*transpose(pointers, columns, values, n_nodes), pointers, columns, values, pixels)
+    return found
 
 
 @_gather_op.register_fake
-def _(pointers: Tensor, columns: Tensor, values: Tensor, nodes: Tensor) -> Tensor:
-    return nodes.new_empty(nodes.shape[0], pointers.shape[0] - 1)
+def _(p: Tensor, c: Tensor, v: Tensor, tp: Tensor, tc: Tensor, tv: Tensor, nodes: Tensor) -> Tensor:
+    return nodes.new_empty(nodes.shape[0], p.shape[0] - 1)
 
 
 @_scatter_op.register_fake
@@ -154,26 +168,34 @@ def _(pointers: Tensor, columns: Tensor, values: Tensor, pixels: Tensor, n_nodes
     return pixels.new_empty(pixels.shape[0], n_nodes)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs[:3])
-    ctx.n_nodes = inputs[3].shape[1]
+def _save_gather(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:6])
+    ctx.n_nodes = inputs[6].shape[1]
 
 
 def _gather_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    return None, None, None, scatter(ctx.saved_tensors, grad.contiguous(), ctx.n_nodes)
+    matrix, transposed = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
+    grad = grad.contiguous()
+    back = gather(transposed, matrix, grad) if len(transposed[0]) else scatter(matrix, grad, ctx.n_nodes)
+    return (None,) * 6 + (back,)
+
+
+def _save_scatter(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:3])
 
 
 def _scatter_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    return None, None, None, gather(ctx.saved_tensors, grad.contiguous()), None
+    return None, None, None, gather(ctx.saved_tensors, (), grad.contiguous()), None
 
 
-_gather_op.register_autograd(_gather_backward, setup_context=_save)
-_scatter_op.register_autograd(_scatter_backward, setup_context=_save)
+_gather_op.register_autograd(_gather_backward, setup_context=_save_gather)
+_scatter_op.register_autograd(_scatter_backward, setup_context=_save_scatter)
 
 
 def transpose(pointers: Tensor, columns: Tensor, values: Tensor, n_nodes: int) -> tuple[Tensor, Tensor, Tensor]:
     """Rows become nodes; within a node, pixels keep their order."""
     order = torch.argsort(columns, stable=True)
-    rows = torch.repeat_interleave(torch.arange(len(pointers) - 1, dtype=torch.int32), pointers.diff().long())
+    rows = torch.arange(len(pointers) - 1, dtype=torch.int32, device=pointers.device)
+    rows = torch.repeat_interleave(rows, pointers.diff().long())
     counts = torch.bincount(columns.long(), minlength=n_nodes)
     return torch.nn.functional.pad(torch.cumsum(counts, 0), (1, 0)).int(), rows[order], values[order]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .._check import check, fail, one_of, pair, positive, whole_pair
 from ..display import Display
 from ._nodes import Nodes
+from ._sparse import transpose
 from ._taps import GAUSSIAN_REACH
 
 _HALF_MAXIMUM = {"cosine": 0.5, "gaussian": math.sqrt(2 * math.log(2))}
@@ -301,7 +302,10 @@ class PoolingWindows(nn.Module):
     def _build(self, dtype: torch.dtype, device: torch.device) -> _Plan:
         if device.type != "cpu":
             entries, mass = self._plan(dtype, torch.device("cpu"))
-            return _Plan(tuple(part.to(device) for part in entries), mass.to(device))
+            entries = tuple(part.to(device) for part in entries)
+            if len(entries) == 3:  # summing without write conflicts needs the transpose there
+                entries += transpose(*entries, self._nodes(dtype).n_nodes)
+            return _Plan(entries, mass.to(device))
         nodes = self._nodes(dtype)
         u, v = self._coordinates(torch.as_tensor(self.fixation_deg, dtype=torch.float64))
         entries = nodes.store(u, v)
