@@ -41,7 +41,8 @@ def main() -> None:
     rows = [{"task": "copy", "ms": 1e3 * copy_s, "share_of_copy": 1.0, "gb_per_s": moved / copy_s / 1e9}]
     tasks: dict[str, Callable[[], object]] = {}
     for model in ("contrast_threshold", "half_resolution"):
-        tasks[f"blur {model}"] = lambda blur=FoveatedBlur(display, model=model): blur(x)
+        blur = FoveatedBlur(display, model=model)
+        tasks[f"blur {model}"] = lambda blur=blur: blur(x)
     for window, scaling in (("cosine", 0.5), ("gaussian", 0.25)):
         pooling = PoolingWindows(display, scaling, window)
         y = torch.rand(16, 3, pooling.n_windows, device="cuda")

@@ -3,7 +3,8 @@
 Level k halves a grating of 2^-k cycles a pixel: levels 1 and 2 at full resolution, level 3 on every 2nd pixel, level 4
 on every 4th and so on; level 0 is the picture. A sample of a coarse level sits in the middle of the pixels it stands
 for, and comes back by quadratic B-spline interpolation, whose transfer the filters allow for. All filters are short,
-symmetric and separable, made of `lerp`s of pixel pairs: constants stay what they are to the last bit.
+symmetric and separable, made of `lerp`s of pixel pairs: constants stay what they are to the last bit, and mirrored
+edges keep the mean.
 """
 
 from __future__ import annotations
@@ -158,13 +159,14 @@ def pairs(
 
 
 def _pad(x: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """Repeat the edge samples; concatenation, because its gradient is deterministic on every device."""
-    sizes = [-1] * x.ndim
-    first, last = x.narrow(axis, 0, 1), x.narrow(axis, x.shape[axis] - 1, 1)
-    sizes[axis] = before
-    front = first.expand(sizes)
-    sizes[axis] = after
-    return torch.cat((front, x, last.expand(sizes)), axis)
+    """Mirror the edges, which keeps the mean; by concatenation, whose gradient is repeatable on every device."""
+    n = x.shape[axis]
+
+    def mirrored(i: int) -> Tensor:
+        i %= 2 * n
+        return x.narrow(axis, min(i, 2 * n - 1 - i), 1)
+
+    return torch.cat([*map(mirrored, range(-before, 0)), x, *map(mirrored, range(n, n + after))], axis)
 
 
 def smooth(x: Tensor, shares: Sequence[float]) -> Tensor:

@@ -15,6 +15,7 @@ from . import _octaves as octaves
 
 _STRIP = 3 * 32 * 1024  # samples worked on at a time by one thread: a handful of such buffers fit its cache
 _PLANES = 4  # planes in one strip
+LEAST = 16  # px; smaller pictures are blended at once
 
 
 class Strip(NamedTuple):
@@ -101,22 +102,21 @@ def _columns(mask: Tensor) -> slice | None:
 
 
 def _rows(x: Tensor, top: int, bottom: int) -> Tensor:
-    """Rows of (n, h, w), the edge rows repeated beyond the picture."""
-    height = x.shape[1]
-    inside = x[:, max(top, 0) : min(bottom, height)]
-    if top >= 0 and bottom <= height:
+    """Rows of (n, h, w), mirrored beyond the picture."""
+    above, below = max(-top, 0), max(bottom - x.shape[1], 0)
+    inside = x[:, max(top, 0) : bottom]
+    if not above and not below:
         return inside
-    above = x[:, :1].expand(-1, max(-top, 0), -1)
-    below = x[:, -1:].expand(-1, max(bottom - height, 0), -1)
-    return torch.cat((above, inside, below), 1)
+    return torch.cat((x[:, :above].flip(1), inside, x[:, x.shape[1] - below :].flip(1)), 1)
 
 
 def _margins(x: Tensor, before: int, after: int) -> None:
-    """Fill the outermost columns with their neighbours."""
+    """Fill the outermost columns with the mirrored ones beside them."""
     if before:
-        x[..., :before] = x[..., before : before + 1]
+        x[..., :before] = x[..., before : 2 * before].flip(-1)
     if after:
-        x[..., -after:] = x[..., -after - 1 : x.shape[-1] - after]
+        size = x.shape[-1]
+        x[..., size - after :] = x[..., size - 2 * after : size - after].flip(-1)
 
 
 def _smooth(x: Tensor, strip: Strip, columns: slice, shares: Sequence[float]) -> Tensor:

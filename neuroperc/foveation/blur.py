@@ -176,7 +176,8 @@ class FoveatedBlur(nn.Module):
         image = x if x.dtype == torch.float64 else x.float()
         if fixation_deg is None:
             plan = self._plan(image.dtype, image.device)
-            return (strips.blend(image, plan) if unwatched(image) else octaves.blend(image, plan.masks)).to(x.dtype)
+            by_strips = unwatched(image) and min(image.shape[-2:]) >= strips.LEAST
+            return (strips.blend(image, plan) if by_strips else octaves.blend(image, plan.masks)).to(x.dtype)
         return octaves.blend(image, self._masks(self._gaze(fixation_deg, x), image.dtype)).to(x.dtype)
 
     def _plan(self, dtype: torch.dtype, device: torch.device) -> strips.Plan:

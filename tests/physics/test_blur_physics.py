@@ -47,6 +47,15 @@ def test_transfer_at_and_between_hand_overs(cutoff, direction_deg):
             assert abs(change) < 1e-4
 
 
+@pytest.mark.parametrize("cutoff", [0.3, 0.177, 0.125, 0.05, 0.0156])
+def test_mean_luminance_of_gratings_that_run_off_the_picture(cutoff):
+    blur = FoveatedBlur(DISPLAY, cutoff_cpd=np.full((SIDE, SIDE), cutoff))
+    for direction_deg in (0, 45, 90, 135):
+        along = POINTS[..., 0] * np.cos(np.radians(direction_deg)) + POINTS[..., 1] * np.sin(np.radians(direction_deg))
+        grating = torch.as_tensor(0.5 + 0.4 * np.cos(2 * np.pi * cutoff * along + 0.3))[None, None]
+        assert float((blur(grating) - grating).mean()) == pytest.approx(0, abs=1e-12)
+
+
 @pytest.mark.parametrize("cutoff", [0.42, 0.36, 0.3])
 @pytest.mark.parametrize("direction_deg", [0, 45])
 def test_transfer_near_nyquist(cutoff, direction_deg):
