@@ -187,7 +187,9 @@ def _frames() -> list[Tensor]:
     for name, every in FILMS.items():
         if folder and (Path(folder) / name).is_file():
             with av.open(str(Path(folder) / name)) as film:
-                frames = [frame.to_ndarray(format="rgb24") for k, frame in enumerate(film.decode(video=0)) if k % every == 0]
+                frames = [
+                    frame.to_ndarray(format="rgb24") for k, frame in enumerate(film.decode(video=0)) if k % every == 0
+                ]
             found += [_codes(frame) for frame in frames]
     return found
 

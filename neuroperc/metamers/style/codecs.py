@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -182,7 +182,9 @@ class _Prepared(nn.Module):
         return features
 
 
-def vgg16_codec(weights: str | Path | None, *, decoder: str | Path | None = DECODER, random_state: int = 0) -> ConvCodec:
+def vgg16_codec(
+    weights: str | Path | None, *, decoder: str | Path | None = DECODER, random_state: int = 0
+) -> ConvCodec:
     """Return VGG-16 up to relu4_1 with a decoder.
 
     Parameters
@@ -216,7 +218,7 @@ def vgg16_codec(weights: str | Path | None, *, decoder: str | Path | None = DECO
     return ConvCodec(encoder, back)
 
 
-def published_codec(vgg: str | Path, decoder: str | Path) -> ConvCodec:
+def neurofovea_codec(vgg: str | Path, decoder: str | Path) -> ConvCodec:
     """Return NeuroFovea's own networks from the files that its authors publish.
 
     Parameters
@@ -238,7 +240,7 @@ def published_codec(vgg: str | Path, decoder: str | Path) -> ConvCodec:
 
     Examples
     --------
-    >>> published_codec("vgg_normalised.pth", "decoder-content-similar.pth")
+    >>> neurofovea_codec("vgg_normalised.pth", "decoder-content-similar.pth")
     Traceback (most recent call last):
     ValueError: weights must be an existing file, "default", "wheel" or None, got vgg_normalised.pth.
     """

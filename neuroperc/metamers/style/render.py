@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -21,7 +20,7 @@ from .windows import Cells, neurofovea_windows
 PUBLISHED_D = 1.281
 
 
-def strength(radius_deg: Any, d: float = PUBLISHED_D) -> np.ndarray:
+def texture_strength(radius_deg: Any, d: float = PUBLISHED_D) -> np.ndarray:
     """Return how much texture windows of a size take: alpha(r) = tanh(d r / 2) = -1 + 2 / (1 + exp(-d r)).
 
     Parameters
@@ -37,8 +36,8 @@ def strength(radius_deg: Any, d: float = PUBLISHED_D) -> np.ndarray:
 
     Examples
     --------
-    >>> strength([0.25, 0.5, 1, 2, 3, 4]).round(4).tolist()
-    [0.1588, 0.3097, 0.5652, 0.8567, 0.958, 0.9882]
+    >>> texture_strength([0.25, 0.5, 1, 2, 3, 4]).round(4).tolist()
+    [0.1588, 0.3097, 0.5652, 0.8568, 0.958, 0.9882]
     """
     return np.tanh(positive("d", d) * np.asarray(radius_deg, dtype=float) / 2)
 
@@ -97,11 +96,11 @@ class NeuroFovea(nn.Module):
         Width of a window divided by its eccentricity.
     codec
         Encoder and decoder: `PyramidCodec` (the default, needs no weights), `vgg16_codec(path)` or
-        `published_codec(vgg, decoder)`.
+        `neurofovea_codec(vgg, decoder)`.
     fixation_deg
         Gaze (x, y).
     d
-        Rate of the strength tanh(d r / 2) of a window of radius r; `fit_strength` finds it anew.
+        Rate of the strength tanh(d r / 2) of a window of radius r; `fit_texture_strength` finds it anew.
     assign
         "soft": a cell takes from all windows by their weights, which sum to one. "last": windows are supports, and of
         those that overlap the last one has the cell, as in the released code.
@@ -170,7 +169,7 @@ class NeuroFovea(nn.Module):
         self.assign = one_of("assign", assign, ("soft", "last"))
         self.epsilon = non_negative("epsilon", epsilon)
         self.refine = refine
-        self.alpha = strength(self.windows.radius_deg, d)
+        self.alpha = texture_strength(self.windows.radius_deg, d)
         self._cells = [self._split(self.windows.at(*grid)) for grid in self.codec.grids(display.resolution_px)]
 
     def forward(self, x: Tensor, *, rng: int | np.random.Generator, alpha: Any = None) -> Tensor:
@@ -195,13 +194,24 @@ class NeuroFovea(nn.Module):
         ValueError, TypeError
             When `x` is not such a picture or a strength is not in [0, 1].
         """
-        codes = self._codes(x)
-        content, noise = self.codec.encode(codes), self.codec.encode(colored_noise(codes, rng))
-        return self._picture(self.mix(content, noise, alpha), x)
+        content, noise = self.encoded(x, rng)
+        return self.decoded(self.mix(content, noise, alpha), x)
 
     def reference(self, x: Tensor) -> Tensor:
         """Return what the decoder makes of a picture's own features, D(E(x)); arguments and errors as in `forward`."""
-        return self._picture(self.codec.encode(self._codes(x)), x)
+        return self.decoded(self.codec.encode(self._codes(x)), x)
+
+    def encoded(self, x: Tensor, rng: int | np.random.Generator) -> tuple[list[Tensor], list[Tensor]]:
+        """Return features of pictures and of noise in their colours; arguments and errors as in `forward`."""
+        codes = self._codes(x)
+        return self.codec.encode(codes), self.codec.encode(colored_noise(codes, rng))
+
+    def decoded(self, features: list[Tensor], like: Tensor) -> Tensor:
+        """Decode, refine and clip features; return linear light with as many channels as `like`."""
+        codes = self.codec.decode(features)
+        codes = codes if self.refine is None else self.refine(codes)
+        linear = srgb_to_linear(codes.clamp(0, 1))
+        return luminance(linear) if linear.shape[1] != like.shape[1] else linear
 
     def mix(self, content: list[Tensor], noise: list[Tensor], alpha: Any = None) -> list[Tensor]:
         """Return features in which noise took the place of content, window by window.
@@ -245,13 +255,6 @@ class NeuroFovea(nn.Module):
             fail("x", rule, tuple(x.shape), "Give the Display the picture was made for.")
         finite("x", x)
         return linear_to_srgb(x.clamp(0, 1))
-
-    def _picture(self, features: list[Tensor], like: Tensor) -> Tensor:
-        """Decode, refine, clip, and return linear light with the channels of `like`."""
-        codes = self.codec.decode(features)
-        codes = codes if self.refine is None else self.refine(codes)
-        linear = srgb_to_linear(codes.clamp(0, 1))
-        return luminance(linear) if linear.shape[1] != like.shape[1] else linear
 
     def extra_repr(self) -> str:
         """Show the windows when printed."""

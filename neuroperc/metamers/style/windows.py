@@ -69,8 +69,10 @@ class NeuroFoveaWindows:
     fixation_deg : (float, float)
     n_windows : int
         Window 0 included.
+    ring : ndarray
+        (n_windows,) number of the ring that a window belongs to, 0 the innermost that is kept; -1 for window 0.
     eccentricity_deg : ndarray
-        (n_windows,) of the ring that a window belongs to; 0 for window 0.
+        (n_windows,) of that ring; 0 for window 0.
     radius_deg : ndarray
         (n_windows,) of a disc with the area in which a window is above half its maximum, on the picture; 0 for window
         0. The published strength of the style transfer is a function of it.
@@ -80,9 +82,9 @@ class NeuroFoveaWindows:
     >>> display = Display.from_px_per_deg(19.69, resolution_px=(256, 256))
     >>> windows = neurofovea_windows(display, scaling=0.5)
     >>> windows
-    NeuroFoveaWindows(scaling=0.5, 101 windows, 25 wedges a ring, first ring at 2.207 deg)
+    NeuroFoveaWindows(scaling=0.5, 88 windows, 25 wedges a ring, first ring at 2.206 deg)
     >>> windows.masks().shape
-    (101, 256, 256)
+    (88, 256, 256)
     """
 
     def __init__(
@@ -109,9 +111,8 @@ class NeuroFoveaWindows:
         above_half = np.asarray((self._weights > 0.5).sum(1)).ravel() / density
         above_half[0] = 0
         self.radius_deg = np.sqrt(above_half / math.pi)
-        self.eccentricity_deg = np.concatenate(
-            ([0.0], self.min_eccentricity_deg * np.exp(self.ring_spacing * rings))
-        )
+        self.eccentricity_deg = np.r_[0.0, self.min_eccentricity_deg * np.exp(self.ring_spacing * rings)]
+        self.ring = np.r_[-1, rings - rings[0]]
 
     @property
     def n_windows(self) -> int:
@@ -121,6 +122,12 @@ class NeuroFoveaWindows:
     def masks(self) -> np.ndarray:
         """Return the weights of all windows, (n_windows, h, w) float32; they sum to 1 over windows at every pixel."""
         return self._weights.astype(np.float32).toarray().reshape(-1, *self.display.resolution_px)
+
+    def ring_masks(self) -> np.ndarray:
+        """Return the sum of the windows of every ring, (n_rings, h, w) float64."""
+        ring, window = self.ring[1:], np.arange(1, self.n_windows)
+        member = csr_array((np.ones(len(ring)), (ring, window)), shape=(ring[-1] + 1, self.n_windows))
+        return (member @ self._weights).toarray().reshape(-1, *self.display.resolution_px)
 
     def at(self, shape_px: tuple[int, int], stride_px: tuple[float, float], first_px: tuple[float, float]) -> Cells:
         """Return the weights on a grid of cells: averages over triangles as wide as two strides.
@@ -241,7 +248,11 @@ def neurofovea_windows(
     [126, 103, 91]
     """
     return NeuroFoveaWindows(
-        display, scaling=scaling, fixation_deg=fixation_deg, min_eccentricity_deg=min_eccentricity_deg, cell_deg=cell_deg
+        display,
+        scaling=scaling,
+        fixation_deg=fixation_deg,
+        min_eccentricity_deg=min_eccentricity_deg,
+        cell_deg=cell_deg,
     )
 
 
