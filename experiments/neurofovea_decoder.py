@@ -4,12 +4,17 @@ The profile "paper" is the recipe of the decoder that comes with the package. Wi
 random weights: that exercises the recipe and makes no decoder of use.
 """
 
+import base64
 import importlib.util
+import io
+import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -25,19 +30,36 @@ from neuroperc.experiment import Measured, Result
 from neuroperc.metamers.style.networks import FeatureDecoder
 from neuroperc.training import fit
 
-#: Photographs inside installed packages: in the public domain or CC0; the last is CC BY 2.0 (vultilion).
-TRAINING = {
-    "skimage": (
-        "data/astronaut.png", "data/chelsea.png", "data/rocket.jpg", "data/hubble_deep_field.jpg", "data/retina.jpg",
-        "data/brick.png", "data/grass.png", "data/gravel.png", "data/camera.png", "data/clock_motion.png",
+#: Photographs inside installed packages: package, file, licence and whose they are, as the packages state it.
+TRAINING = (
+    ("skimage", "data/astronaut.png", "public domain", "NASA"),
+    ("skimage", "data/chelsea.png", "CC0 1.0", "Stefan van der Walt"),
+    ("skimage", "data/rocket.jpg", "public domain", "SpaceX"),
+    ("skimage", "data/hubble_deep_field.jpg", "public domain", "NASA"),
+    ("skimage", "data/retina.jpg", "CC0 1.0", "Mikael Haggstrom"),
+    ("skimage", "data/brick.png", "CC0 1.0", "CC0Textures"),
+    ("skimage", "data/grass.png", "CC0 1.0", "linolafett, DeviantArt"),
+    ("skimage", "data/gravel.png", "CC0 1.0", "CC0Textures"),
+    ("skimage", "data/camera.png", "CC0 1.0", "Lav Varshney"),
+    ("skimage", "data/clock_motion.png", "public domain", "Stefan van der Walt"),
+    ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "public domain", "United States Navy"),
+    ("sklearn", "datasets/images/flower.jpg", "CC BY 2.0", "vultilion, flickr.com/photos/vultilion/6056698931"),
+)
+#: Frames of films, where the data folder has them: file, every how many, licence and whose they are.
+FILMS = (
+    ("motion/videos/bigbuckbunny.mp4", 12, "CC BY 3.0", "Big Buck Bunny, Blender Foundation"),
+    ("motion/sintel_clip_50frames.mp4", 10, "CC BY 3.0", "Sintel, Blender Foundation"),
+)
+#: Never seen in training.
+HELD_OUT = (
+    ("skimage", "data/coffee.png", "CC0 1.0", "Rachel Michetti"),
+    (
+        "sklearn",
+        "datasets/images/china.jpg",
+        "CC BY 2.0",
+        "danielbuechele, flickr.com/photos/danielbuechele/6061409035",
     ),
-    "matplotlib": ("mpl-data/sample_data/grace_hopper.jpg",),
-    "sklearn": ("datasets/images/flower.jpg",),
-}  # fmt: skip
-#: Frames of films under CC BY 3.0 (Blender Foundation), where the data folder has them: file, and every how many.
-FILMS = {"motion/videos/bigbuckbunny.mp4": 12, "motion/sintel_clip_50frames.mp4": 10}
-#: Never seen in training: CC0 (Rachel Michetti) and CC BY 2.0 (danielbuechele).
-HELD_OUT = {"skimage": ("data/coffee.png",), "sklearn": ("datasets/images/china.jpg",)}
+)
 WEIGHTS = "weights/vgg16_imagenet_convs_rgb_fp16.pt"
 RELU4_1, RELU2_1 = 19, 7  # layers of VGG-16's features up to and with these
 
@@ -102,8 +124,6 @@ def run(config: Config, progress: bool = False) -> Measured:
         ema_decay=0.995, mixed_precision=config.mixed_precision, progress=progress, random_state=config.seed,
     )  # fmt: skip
     state = {name: value.half().contiguous() for name, value in decoder.state_dict().items()}
-    if config.save:
-        save_file(state, config.save)
     decoder.load_state_dict({name: value.float() for name, value in state.items()})
     held_out = [_square(picture) for picture in _pictures(HELD_OUT)]
     shown = [(picture, _decode(encoder, decoder, picture)) for picture in held_out]
@@ -111,10 +131,41 @@ def run(config: Config, progress: bool = False) -> Measured:
         "size_mb": sum(value.numel() for value in state.values()) * 2 / 1e6,
         "n_parameters": sum(p.numel() for p in decoder.parameters()),
     }
-    pictures = [np.round(255 * torch.cat(pair, -1).permute(1, 2, 0).numpy()).astype(int).tolist() for pair in shown]
+    if config.save:
+        save_file(state, config.save)
+        side = json.dumps(_side(config, values), indent=1) + "\n"
+        Path(config.save).with_suffix(".json").write_text(side, encoding="utf-8")
     losses = result.history["loss"]
-    data_out = {"loss": losses[:: max(1, len(losses) // 400)].tolist(), "pictures": pictures}
+    data_out = {"loss": losses[:: max(1, len(losses) // 400)].tolist(), "pictures": [_png(pair) for pair in shown]}
     return Measured(values, data=data_out, deviations=() if trained else ("VGG-16 with random weights",))
+
+
+def _side(config: Config, values: dict[str, float]) -> dict[str, Any]:
+    """Say what the weights are, how they came about, on which pictures, and how good they are."""
+    pictures = [{"file": f"{p}/{name}", "licence": licence, "credit": whose} for p, name, licence, whose in TRAINING]
+    films = [{"file": name, "licence": licence, "credit": whose} for name, _, licence, whose in FILMS]
+    recipe = {key: value for key, value in asdict(config).items() if key not in ("save", "seed")}
+    return {
+        "what": "decoder of relu4_1 of the original VGG-16 (Simonyan & Zisserman 2015, CC BY 4.0) to sRGB codes",
+        "recipe": "experiments/neurofovea_decoder.py, profile paper",
+        "settings": recipe,
+        "seed": config.seed,
+        "licence": "that of this package; trained only on the pictures below",
+        "n_parameters": values["n_parameters"],
+        "training_pictures": pictures + films,
+        "held_out_psnr_db": {
+            "mean": values["psnr_db"], "coffee": values["psnr_coffee_db"], "china": values["psnr_china_db"]
+        },
+        "held_out_gradient_energy_kept": values["gradient_energy_kept"],
+        "held_out_relu4_1_correlation": values["relu4_1_correlation"],
+    }  # fmt: skip
+
+
+def _png(pair: tuple[Tensor, Tensor]) -> str:
+    pixels = np.round(255 * torch.cat(pair, -1).permute(1, 2, 0).numpy()).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _initialised(decoder: FeatureDecoder) -> FeatureDecoder:
@@ -167,30 +218,24 @@ def _codes_to_input(codes: Tensor) -> Tensor:
     return 255 * codes - mean
 
 
-def _pictures(files: Mapping[str, tuple[str, ...]]) -> list[Tensor]:
+def _pictures(files: Sequence[tuple[str, str, str, str]]) -> list[Tensor]:
     """Codes (3, h, w) of pictures inside installed packages."""
     found = []
-    for package, names in files.items():
-        spec = importlib.util.find_spec(package)
-        folder = Path(spec.submodule_search_locations[0])
-        for name in names:
-            with Image.open(folder / name) as picture:
-                found.append(_codes(np.asarray(picture.convert("RGB"))))
+    for package, name, *_ in files:
+        folder = Path(importlib.util.find_spec(package).submodule_search_locations[0])
+        with Image.open(folder / name) as picture:
+            found.append(_codes(np.asarray(picture.convert("RGB"))))
     return found
 
 
 def _frames() -> list[Tensor]:
     """Codes of film frames, when there are such."""
-    import av
-
     found, folder = [], os.environ.get("NEUROPERC_DATA")
-    for name, every in FILMS.items():
+    for name, every, *_ in FILMS:
         if folder and (Path(folder) / name).is_file():
             with av.open(str(Path(folder) / name)) as film:
-                frames = [
-                    frame.to_ndarray(format="rgb24") for k, frame in enumerate(film.decode(video=0)) if k % every == 0
-                ]
-            found += [_codes(frame) for frame in frames]
+                frames = enumerate(film.decode(video=0))
+                found += [_codes(frame.to_ndarray(format="rgb24")) for k, frame in frames if k % every == 0]
     return found
 
 
@@ -237,7 +282,7 @@ def plot(result: Result) -> Figure:
         loss.plot(steps, result.data["loss"], lw=0.8)
         loss.set(xlabel="step", ylabel="training loss", yscale="log")
         for ax, pixels in zip(panels, result.data["pictures"], strict=True):
-            ax.imshow(np.asarray(pixels, dtype=np.uint8))
+            ax.imshow(Image.open(io.BytesIO(base64.b64decode(pixels))))
             ax.set_title("held out | decoded")
             ax.set_axis_off()
     return canvas

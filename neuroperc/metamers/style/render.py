@@ -266,4 +266,6 @@ def _mix(content: Tensor, noise: Tensor, statistics: Cells, mixture: Cells, alph
     statistics, mixture = statistics.like(content), mixture.like(content)
     pairs = zip(content.flatten(2).mT, noise.flatten(2).mT, strict=True)
     mixed = [transfer(one, other, statistics, mixture, alpha, epsilon) for one, other in pairs]
-    return torch.stack(mixed).mT.unflatten(-1, content.shape[-2:]).contiguous()
+    rows = content.is_contiguous(memory_format=torch.channels_last)  # then cells are rows already
+    layout = torch.channels_last if rows else torch.contiguous_format
+    return torch.stack(mixed).mT.unflatten(-1, content.shape[-2:]).contiguous(memory_format=layout)

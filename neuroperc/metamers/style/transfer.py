@@ -11,6 +11,8 @@ from .windows import Cells
 SUPPORT = 1e-3
 #: Below this share of its squared mean a variance is rounding error.
 _ROUNDING = 1e-10
+#: Numbers that are squared at a time, so that they stay in the cache whatever the size of the picture.
+_RUN = 1 << 18
 
 
 def window_statistics(features: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
@@ -39,9 +41,13 @@ def window_statistics(features: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
     mass = cells.weight.new_zeros(cells.n_windows).index_add(0, cells.window, cells.weight)
     share = cells.weight / mass[cells.window]
     mean = _sums(cells.window, cells.cell, share, (cells.n_windows, cells.n_cells), features)
-    centered = features[cells.cell] - mean[cells.window]
-    every = torch.arange(len(share), device=share.device)
-    variance = _sums(cells.window, every, share, (cells.n_windows, len(share)), centered.square())
+    variance = torch.zeros_like(mean)
+    run = max(1, _RUN // features.shape[1])
+    for start in range(0, len(share), run):
+        own = slice(start, start + run)
+        window = cells.window[own]
+        centered = features[cells.cell[own]].sub_(mean[window])  # a fresh copy: nothing else sees it
+        variance.index_add_(0, window, centered.square_().mul_(share[own, None]))
     shared = share.new_zeros(cells.n_windows).index_add(0, cells.window, share.square())  # 1 / n of weights 0 and 1
     freedom = 1 - shared
     correction = torch.where(freedom > 1e-6, 1 / freedom.clamp(min=1e-6), torch.zeros_like(freedom))
@@ -86,7 +92,7 @@ def transfer(
     shape = assignment.n_cells, assignment.n_windows
     gain, offset = _sums(assignment.cell, assignment.window, assignment.weight, shape, affine).chunk(2, 1)
     exchanged = _sums(assignment.cell, assignment.window, assignment.weight, shape, strength[:, None])
-    return (1 - exchanged) * content + gain * noise + offset
+    return torch.addcmul(torch.addcmul(offset, gain, noise), 1 - exchanged, content)
 
 
 def _sums(rows: Tensor, columns: Tensor, weight: Tensor, shape: tuple[int, int], values: Tensor) -> Tensor:
