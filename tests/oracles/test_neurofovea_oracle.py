@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from neuroperc import Display
-from neuroperc.metamers import ConvCodec, NeuroFovea, neurofovea_windows
+from neuroperc.metamers import ConvCodec, FeatureDecoder, NeuroFovea, neurofovea_windows
 from neuroperc.metamers.style.networks import PUBLISHED_DECODER, published_encoder
 from neuroperc.metamers.style.render import colored_noise
 from neuroperc.metamers.style.transfer import transfer
@@ -135,8 +135,6 @@ def test_colored_noise_has_the_colours_of_the_picture():
 
 def test_networks_are_those_of_the_published_files():
     """Counts of parameters and numbers of the layers with parameters, as in the released state dicts."""
-    from neuroperc.metamers import FeatureDecoder
-
     encoder, decoder = published_encoder(), FeatureDecoder(PUBLISHED_DECODER).layers
     assert sum(p.numel() for p in encoder.parameters()) == 3_505_740
     assert sum(p.numel() for p in decoder.parameters()) == 3_505_219
@@ -144,3 +142,13 @@ def test_networks_are_those_of_the_published_files():
     assert numbers == [[0, 2, 5, 9, 12, 16, 19, 22, 25, 29], [1, 5, 8, 11, 14, 18, 21, 25, 28]]
     assert encoder(torch.rand(1, 3, 64, 48)).shape == (1, 512, 8, 6)
     assert decoder(torch.rand(1, 512, 4, 3)).shape == (1, 3, 32, 24)
+
+
+def test_published_networks_reflect_at_their_edges():
+    """So that a uniform picture has uniform features, and those a uniform picture: zeros at the edges would show."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        features = published_encoder()(torch.full((1, 3, 64, 64), 0.4))
+        codes = FeatureDecoder(PUBLISHED_DECODER)(features)
+    for x in (features, codes):
+        torch.testing.assert_close(x, x[..., :1, :1].expand_as(x), rtol=1e-4, atol=1e-6)

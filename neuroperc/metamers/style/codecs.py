@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -209,7 +209,8 @@ def vgg16_codec(
     torch.Size([1, 512, 8, 8])
     """
     net = nets.load("vgg16", weights=weights, random_state=random_state)
-    encoder = _Prepared(net.preprocess, net.net.features[:_RELU4_1])
+    layers: Any = net.net.features
+    encoder = _Prepared(net.preprocess, layers[:_RELU4_1])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(random_state)
         back = FeatureDecoder(LIGHT_DECODER)

@@ -141,11 +141,12 @@ class NeuroFoveaWindows:
             Cells may lie beside the picture; they belong to no window.
         """
         shape = whole_pair("shape_px", shape_px)
-        axes = [
+        rows, columns = (
             _triangles(n, own, stride, first)
             for n, own, stride, first in zip(shape, self.display.resolution_px, stride_px, first_px, strict=True)
-        ]
-        weights = (self._weights[1:] @ kron(*axes, format="csr").T).tocsr()
+        )
+        average: Any = kron(rows, columns, format="csr")  # the stubs know no kron of two csr_array
+        weights = (self._weights[1:] @ average.T).tocsr()
         weights.sum_duplicates()
         n_entries = np.diff(weights.indptr)
         return Cells(
