@@ -213,18 +213,21 @@ class Display:
         return xp.stack((center[0] + x * horizontal, center[1] - y * vertical), -1)
 
     def pixels_deg(
-        self, shape_px: tuple[int, int] | None = None, stride_px: tuple[float, float] = (1.0, 1.0)
+        self,
+        shape_px: tuple[int, int] | None = None,
+        stride_px: tuple[float, float] = (1.0, 1.0),
+        offset_px: tuple[float, float] = (0.0, 0.0),
     ) -> np.ndarray:
         """Return the position of every pixel in degrees, (h, w, 2) float64.
 
         Parameters
         ----------
-        shape_px, stride_px
-            (height, width) of a subsampled grid and its (vertical, horizontal) step: its sample i sits at pixel
-            i * stride of the full picture. Default: every pixel.
+        shape_px, stride_px, offset_px
+            (height, width) of a subsampled grid, its (vertical, horizontal) step and first sample: its sample i sits at
+            pixel i * stride + offset of the full picture. Default: every pixel.
         """
         height, width = self.resolution_px if shape_px is None else whole_pair("shape_px", shape_px)
-        rows, columns = np.arange(height) * stride_px[0], np.arange(width) * stride_px[1]
+        rows, columns = (np.arange(n) * step + start for n, step, start in zip((height, width), stride_px, offset_px, strict=True))
         return np.asarray(self.to_deg(np.stack(np.meshgrid(columns, rows), -1)))
 
     def check_fixation(self, fixation_deg: Any, batch: int | None = None) -> Any:
