@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...foveation import PoolingWindows
 from .lags import autocovariance, lag_products, lag_waves
+from .phase import mean_products, mean_square, moments
 
 
 class Averages:
@@ -29,20 +30,21 @@ class Averages:
         """Average of every product, (..., m, h, w) and (..., n, h, w) to (..., m, n, W)."""
         raise NotImplementedError
 
-    def moments(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Mean, and second to fourth moment about it."""
+    def moments(self, x: Tensor) -> Tensor:
+        """Mean, and second to fourth moment about it, (..., 4, W)."""
         raise NotImplementedError
 
     def extremes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Minimum and maximum."""
         raise NotImplementedError
 
-    def center(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Take the mean of the whole picture away: what is left, that mean (..., 1), and what windows find (..., W)."""
-        whole = x.mean((-2, -1), keepdim=True)
-        centered = x - whole
-        local = self.mean(centered) if self.windowed else centered.new_zeros(*x.shape[:-2], 1)
-        return centered, whole[..., 0], local
+    def squares(self, x: Tensor) -> Tensor:
+        """Average square."""
+        return self.mean(x.square())
+
+    def residual(self, centered: Tensor) -> Tensor:
+        """Average of what has no mean over the whole picture."""
+        return self.mean(centered)
 
 
 class WholePicture(Averages):
@@ -57,6 +59,12 @@ class WholePicture(Averages):
     def mean(self, x: Tensor) -> Tensor:
         return x.mean((-2, -1))[..., None]
 
+    def squares(self, x: Tensor) -> Tensor:
+        return mean_square(x)[..., None]
+
+    def residual(self, centered: Tensor) -> Tensor:
+        return centered.new_zeros(*centered.shape[:-2], 1)
+
     def lagged(self, x: Tensor) -> Tensor:
         key = (x.dtype, str(x.device))
         if key not in self._waves:
@@ -64,13 +72,10 @@ class WholePicture(Averages):
         return autocovariance(x, self._waves[key])[..., None]
 
     def products(self, a: Tensor, b: Tensor) -> Tensor:
-        return (a.flatten(-2) @ b.flatten(-2).mT / (a.shape[-1] * a.shape[-2]))[..., None]
+        return mean_products(a, b)[..., None]
 
-    def moments(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        mean = x.mean((-2, -1), keepdim=True)
-        centered = x - mean
-        square = centered * centered
-        return mean[..., 0], self.mean(square), self.mean(square * centered), self.mean(square * square)
+    def moments(self, x: Tensor) -> Tensor:
+        return moments(x)[..., None]
 
     def extremes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return x.amin((-2, -1))[..., None], x.amax((-2, -1))[..., None]
@@ -132,7 +137,7 @@ class WindowAverages(Averages):
     def products(self, a: Tensor, b: Tensor) -> Tensor:
         return self._pool(self._grids[0], a[..., :, None, :, :] * b[..., None, :, :, :])
 
-    def moments(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def moments(self, x: Tensor) -> Tensor:
         wide = x.double()  # powers about the windows' own means come by subtraction
         square = wide * wide
         first, second, third, fourth = self.mean(
@@ -142,7 +147,7 @@ class WindowAverages(Averages):
             first, (second - first**2).clamp(min=0), third - 3 * first * second + 2 * first**3,
             (fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4).clamp(min=0),
         )  # fmt: skip
-        return tuple(moment.to(x.dtype) for moment in about)  # type: ignore[return-value]
+        return torch.stack(about, -2).to(x.dtype)
 
     def extremes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Minimum and maximum inside the windows' half-maximum contours; the average where that holds no pixel."""

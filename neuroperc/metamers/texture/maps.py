@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-#: Keeps the slope of a magnitude finite at 0; far below what a picture in float32 can hold.
-_TINY = 1e-30
+from .phase import oriented, parents
 
 
 class Maps(NamedTuple):
-    """What a picture (b, c, h, w) is split into; lists run from fine to coarse.
+    """What pictures (b, c, h, w) are split into; lists run from fine to coarse, K is the number of orientations.
 
-    `highpass` is (b, c, h, w). `lowpass[s]` (b, c, h_s, w_s) holds all below scale s - 1, without the mean. `bands[s]`
-    (b, c, n_orientations, h_s, w_s) is complex. `parents[s]` are the bands of scale s + 1 on the samples of scale s.
+    `highpass` is (b, c, h, w); `lowpass[s]` (b, c, h_s, w_s) holds all below scale s - 1, without the mean. Of the
+    bands: `real[s]` and `magnitude[s]`, less its mean, are (b, c, K, h_s, w_s), `mean[s]` is (b, c, K, 1, 1). Of the
+    bands of scale s + 1 on the samples of scale s: `parent[s]`, their magnitude less its mean, and `doubled[s]`
+    (b, c, 2K, h_s, w_s), real and imaginary part at twice the phase.
     """
 
     highpass: Tensor
     lowpass: list[Tensor]
-    bands: list[Tensor]
-    parents: list[Tensor]
+    real: list[Tensor]
+    magnitude: list[Tensor]
+    mean: list[Tensor]
+    parent: list[Tensor]
+    doubled: list[Tensor]
 
 
 class TextureMaps:
@@ -40,19 +44,23 @@ class TextureMaps:
         """Split pictures (b, c, h, w)."""
         filters = self.filters(x.dtype, x.device)
         spectrum = torch.fft.fft2(x)
-        n_scales = len(self.shapes_px) - 1
         half = spectrum[..., : x.shape[-1] // 2 + 1]
         highpass = torch.fft.irfft2(half * filters["high"][0], s=x.shape[-2:], norm="forward")
-        lowpass, bands, parents = [], [], []
+        maps = Maps(highpass, [], [], [], [], [], [])
+        sign = (-1.0) ** (self.n_orientations - 1)  # (-i)^order is the filters' only factor that is not real
         for s, (shape, low) in enumerate(zip(self.shapes_px, filters["low"], strict=True)):
             spectrum = crop(spectrum, shape)
             half = spectrum[..., : shape[1] // 2 + 1]
-            lowpass.append(torch.fft.irfft2(half * low, s=shape, norm="forward"))
-            if s < n_scales:
-                bands.append(torch.fft.ifft2(spectrum[:, :, None] * filters["band"][s], norm="forward"))
-            if s < n_scales - 1:
-                parents.append(torch.fft.ifft2(spectrum[:, :, None] * filters["parent"][s], norm="forward"))
-        return Maps(highpass, lowpass, bands, parents)
+            maps.lowpass.append(torch.fft.irfft2(half * low, s=shape, norm="forward"))
+            if s < len(filters["band"]):
+                own = oriented(spectrum, filters["band"][s], sign)
+                for group, values in zip((maps.real, maps.magnitude, maps.mean), own, strict=True):
+                    group.append(values)
+            if s < len(filters["parent"]):
+                magnitude, doubled = parents(spectrum, filters["parent"][s], sign)
+                maps.parent.append(magnitude)
+                maps.doubled.append(doubled)
+        return maps
 
     def filters(self, dtype: torch.dtype, device: torch.device) -> dict[str, list[Tensor]]:
         """Return the filters, made once for each dtype and device; dividing by the number of pixels is in them."""
@@ -113,19 +121,3 @@ def crop(spectrum: Tensor, shape: tuple[int, int]) -> Tensor:
             ends = spectrum.narrow(dim, 0, -(-size // 2)), spectrum.narrow(dim, length - size // 2, size // 2)
             spectrum = torch.cat(ends, dim)
     return spectrum
-
-
-def split(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Real and imaginary parts, each contiguous."""
-    real, imaginary = torch.view_as_real(z).unbind(-1)
-    return real.contiguous(), imaginary.contiguous()
-
-
-def magnitude(real: Tensor, imaginary: Tensor) -> Tensor:
-    """Length of a pair, with a slope of 0 at 0."""
-    return torch.addcmul(torch.addcmul(real.new_tensor(_TINY), real, real), imaginary, imaginary).sqrt()
-
-
-def double_phase(real: Tensor, imaginary: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """A exp(i phi) to A exp(2 i phi)."""
-    return (real * real - imaginary * imaginary) / length, 2 * real * imaginary / length

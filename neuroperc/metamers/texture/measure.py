@@ -4,30 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .averages import Averages
-from .maps import Maps, double_phase, magnitude, split
+from .maps import Maps
 
 #: Added to variances before dividing by them, as a share of the picture's variance: with nothing to correlate,
 #: correlations go to 0. Windows in which nothing happens are common, pictures of that kind are not.
 SHARE = {"picture": 1e-9, "windows": 1e-6}
 #: The same in units of squared light, for pictures without contrast.
 LEAST = 1e-12
-#: Below these (share, and squared light) a map has the skew and kurtosis of a Gaussian.
+#: Below these variances (share, and squared light) skew and kurtosis go over into those of a Gaussian.
 _MOMENT_SHARE, _MOMENT_LEAST = 1e-6, 1e-8
-
-
-class _Magnitude(NamedTuple):
-    """Magnitudes less their mean over the picture; the mean over the picture, and what windows still find."""
-
-    centered: Tensor  # (b, c, K, h, w)
-    whole: Tensor  # (b, c, K, 1)
-    mean: Tensor  # (b, c, K, W)
-    variance: Tensor  # (b, c, K, W)
 
 
 def measure(x: Tensor, maps: Maps, averages: Sequence[Averages]) -> dict[str, Tensor]:
@@ -35,43 +25,33 @@ def measure(x: Tensor, maps: Maps, averages: Sequence[Averages]) -> dict[str, Te
 
     `averages` are those of every scale and of the low-pass residual.
     """
-    contrast = x.var((-2, -1))[..., None, None]
-    floor = SHARE["windows" if averages[0].windowed else "picture"] * contrast + LEAST
-    first, second = zip(*combinations(range(x.shape[1]), 2), strict=True) if x.shape[1] > 1 else ((), ())
-    pairs = list(first), list(second)
-    pixel, channels = _pixel(x, averages[0], contrast, floor, pairs)
-    low = _lowpass(maps.lowpass, averages, contrast, floor, pairs)
-    band = _bands(maps, averages, floor, pairs)
-    groups: dict[str, Tensor | None] = {
-        "pixel_statistics": pixel,
-        "auto_correlation_magnitude": band["lags"],
-        "skew_reconstructed": low["skew"],
-        "kurtosis_reconstructed": low["kurtosis"],
-        "auto_correlation_reconstructed": low["lags"],
-        "std_reconstructed": low["std"],
-        "cross_orientation_correlation_magnitude": band["orientations"],
-        "magnitude_std": band["std"],
-        "magnitude_mean": band["mean"] if averages[0].windowed else None,
-        "cross_scale_correlation_magnitude": band.get("scales"),
-        "cross_scale_correlation_real": band.get("phases"),
-        "var_highpass_residual": averages[0].mean(maps.highpass.square())[:, :, None],
-        "cross_channel_correlation_pixel": channels,
-        "cross_channel_correlation_reconstructed": low.get("channels"),
-        "cross_channel_correlation_magnitude": band.get("channels"),
-    }
-    return {name: values for name, values in groups.items() if values is not None}
+    windowed = averages[0].windowed
+    contrast = x.var((-2, -1))[..., None]  # (b, c, 1)
+    floor = SHARE["windows" if windowed else "picture"] * contrast + LEAST
+    pixel, second = _pixel(x, averages[0], contrast)
+    low = _lowpass(maps.lowpass, averages, contrast, floor)
+    band = _bands(maps, averages, floor)
+    groups: dict[str, Tensor] = {"pixel_statistics": pixel, "auto_correlation_magnitude": band["lags"]}
+    groups |= {f"{name}_reconstructed": low[name] for name in ("skew", "kurtosis", "auto_correlation", "std")}
+    groups |= {"cross_orientation_correlation_magnitude": band["orientations"], "magnitude_std": band["std"]}
+    if windowed:
+        groups["magnitude_mean"] = band["mean"]
+    if maps.parent:
+        groups |= _between_scales(maps, averages, band["inverse"], band["residual"], floor)
+    groups["var_highpass_residual"] = averages[0].squares(maps.highpass)[:, :, None]
+    if x.shape[1] > 1:
+        first, other = (list(side) for side in zip(*combinations(range(x.shape[1]), 2), strict=True))
+        groups |= _between_channels(x, maps, averages, (first, other), (second, low["second"], band, floor))
+    return groups
 
 
-def _pixel(
-    x: Tensor, averages: Averages, contrast: Tensor, floor: Tensor, pairs: tuple[list[int], list[int]]
-) -> tuple[Tensor, Tensor | None]:
-    """Mean, variance, skew, kurtosis, minimum and maximum (b, c, 6, W), and correlations of channels (b, P, W)."""
-    mean, second, third, fourth = averages.moments(x)
+def _pixel(x: Tensor, averages: Averages, contrast: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean, variance, skew, kurtosis, minimum, maximum (b, c, 6, W); and the variance."""
+    mean, second, third, fourth = averages.moments(x).unbind(-2)
     if not averages.windowed:
-        second = contrast[..., 0]  # over n - 1, as everybody's
-    skew, kurtosis = _shape(second, third, fourth, contrast[..., 0])
-    pixel = torch.stack((mean, second, skew, kurtosis, *averages.extremes(x)), -2)
-    return pixel, _between_channels(x, averages, second, floor[..., 0], pairs) if pairs[0] else None
+        second = contrast  # over n - 1
+    skew, kurtosis = _shape(second, third, fourth, contrast)
+    return torch.stack((mean, second, skew, kurtosis, *averages.extremes(x)), -2), second
 
 
 def _shape(second: Tensor, third: Tensor, fourth: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,88 +61,101 @@ def _shape(second: Tensor, third: Tensor, fourth: Tensor, contrast: Tensor) -> t
     return third / square**0.75, (fourth + 3 * least) / square
 
 
-def _between_channels(
-    x: Tensor, averages: Averages, second: Tensor, floor: Tensor, pairs: tuple[list[int], list[int]]
-) -> Tensor:
-    first, other = pairs
-    centered, _, local = averages.center(x)
-    inverse = (second + floor).rsqrt()
-    mean = averages.mean(centered[:, first] * centered[:, other]) - local[:, first] * local[:, other]
-    return mean * inverse[:, first] * inverse[:, other]
+def _lowpass(maps: list[Tensor], averages: Sequence[Averages], contrast: Tensor, floor: Tensor) -> dict[str, Tensor]:
+    """Groups of the low-pass pictures, (b, c, ..., S + 1, W)."""
+    pairs = list(zip(maps, averages, strict=True))
+    moments = torch.stack([average.moments(low) for low, average in pairs], -2)
+    mean, second, third, fourth = moments.unbind(-3)
+    lagged = torch.stack([average.lagged(low)[:, :, 1:] for low, average in pairs], -2)
+    skew, kurtosis = _shape(second, third, fourth, contrast[:, :, None])
+    correlation = (lagged - mean.square()[:, :, None]) / (second + floor[:, :, None])[:, :, None]
+    return {
+        "skew": skew,
+        "kurtosis": kurtosis,
+        "auto_correlation": _bounded(correlation, averages),
+        "std": _growth(second) * (second + LEAST).sqrt(),
+        "second": second,
+    }
 
 
-def _lowpass(
-    maps: list[Tensor], averages: Sequence[Averages], contrast: Tensor, floor: Tensor,
-    pairs: tuple[list[int], list[int]],
-) -> dict[str, Tensor]:  # fmt: skip
-    found: dict[str, list[Tensor]] = {name: [] for name in ("skew", "kurtosis", "lags", "std", "channels")}
-    for s, (low, average) in enumerate(zip(maps, averages, strict=True)):
-        mean, second, third, fourth = average.moments(low)
-        skew, kurtosis = _shape(second, third, fourth, contrast[..., 0])
-        found["skew"].append(skew)
-        found["kurtosis"].append(kurtosis)
-        found["std"].append(4.0**s * (second + LEAST).sqrt())
-        lagged = average.lagged(low)[:, :, 1:] - mean.square()[:, :, None]
-        found["lags"].append(_bounded(lagged / (second + floor[..., 0])[:, :, None], average))
-        if pairs[0]:
-            found["channels"].append(_between_channels(low, average, second, floor[..., 0], pairs))
-    return {name: torch.stack(values, -2) for name, values in found.items() if values}
+def _growth(values: Tensor) -> Tensor:
+    """Amplitudes grow fourfold a scale, by convention; (..., n_scales, W)."""
+    return 4.0 ** torch.arange(values.shape[-2], device=values.device, dtype=values.dtype)[:, None]
 
 
-def _bounded(correlation: Tensor, average: Averages) -> Tensor:
+def _bounded(correlation: Tensor, averages: Sequence[Averages]) -> Tensor:
     """Pairs reach beyond their window's edge: what they find there can exceed what the window knows."""
-    return correlation.clamp(-1, 1) if average.windowed else correlation
+    return correlation.clamp(-1, 1) if averages[0].windowed else correlation
 
 
-def _bands(
-    maps: Maps, averages: Sequence[Averages], floor: Tensor, pairs: tuple[list[int], list[int]]
+def _bands(maps: Maps, averages: Sequence[Averages], floor: Tensor) -> dict[str, Tensor]:
+    """Groups of the magnitudes, (b, c, ..., S, W), and the inverse of their standard deviations."""
+    pairs = list(zip(maps.magnitude, averages, strict=False))
+    residual = torch.stack([average.residual(band) for band, average in pairs], -2)
+    lagged = torch.stack([average.lagged(band) for band, average in pairs], -2)
+    lagged = lagged - residual.square()[:, :, :, None]  # (b, c, K, 1 + n_lags, S, W)
+    variance = lagged[:, :, :, 0].clamp(min=0)
+    inverse = (variance + floor[:, :, None, None]).rsqrt()
+    gram = torch.stack([average.products(band, band) for band, average in pairs], -2)
+    row, column = torch.tril_indices(gram.shape[2], gram.shape[2], -1)
+    covariance = gram[:, :, row, column] - residual[:, :, row] * residual[:, :, column]
+    whole = torch.stack(maps.mean, -2)[..., 0, :]
+    return {
+        "lags": _bounded(lagged[:, :, :, 1:] * inverse.square()[:, :, :, None], averages).transpose(2, 3),
+        "std": _growth(variance) * (variance + LEAST).sqrt(),
+        "mean": _growth(variance) * (whole + residual),
+        "orientations": covariance * inverse[:, :, row] * inverse[:, :, column],
+        "inverse": inverse,
+        "residual": residual,
+    }
+
+
+def _between_scales(
+    maps: Maps, averages: Sequence[Averages], inverse: Tensor, residual: Tensor, floor: Tensor
 ) -> dict[str, Tensor]:
-    names = ("lags", "orientations", "std", "mean", "scales", "phases", "channels")
-    found: dict[str, list[Tensor]] = {name: [] for name in names}
-    for s, (band, average) in enumerate(zip(maps.bands, averages, strict=False)):
-        real, imaginary = split(band)
-        own, lagged = _own(magnitude(real, imaginary), average)
-        found["lags"].append(_bounded(lagged / (own.variance + floor)[:, :, :, None], average).transpose(2, 3))
-        found["std"].append(4.0**s * (own.variance + LEAST).sqrt())
-        found["mean"].append(4.0**s * (own.whole + own.mean))
-        pick = torch.tril_indices(band.shape[2], band.shape[2], -1)
-        found["orientations"].append(_correlate(own, own, average, floor, floor)[:, :, pick[0], pick[1]])
-        if pairs[0]:
-            first, second = (_Magnitude(*(part[:, side] for part in own)) for side in pairs)
-            across = _correlate(first, second, average, floor[:, pairs[0]], floor[:, pairs[1]])
-            found["channels"].append(across)
-        if s < len(maps.parents):
-            scales, phases = _parents(real, own, maps.parents[s], average, floor)
-            found["scales"].append(scales)
-            found["phases"].append(phases)
-    return {name: torch.stack(values, -2) for name, values in found.items() if values}
-
-
-def _own(length: Tensor, average: Averages) -> tuple[_Magnitude, Tensor]:
-    """Magnitudes about their mean, and their autocovariances (b, c, K, n_lags, W)."""
-    centered, whole, local = average.center(length)
-    lagged = average.lagged(centered) - local.square()[..., None, :]
-    return _Magnitude(centered, whole, local, lagged[..., 0, :].clamp(min=0)), lagged[..., 1:, :]
-
-
-def _correlate(a: _Magnitude, b: _Magnitude, average: Averages, floor_a: Tensor, floor_b: Tensor) -> Tensor:
-    """Correlations (b, c, m, n, W)."""
-    covariance = average.products(a.centered, b.centered) - a.mean[:, :, :, None] * b.mean[:, :, None]
-    return covariance * (a.variance + floor_a).rsqrt()[:, :, :, None] * (b.variance + floor_b).rsqrt()[:, :, None]
-
-
-def _parents(
-    real: Tensor, own: _Magnitude, parent: Tensor, average: Averages, floor: Tensor
-) -> tuple[Tensor, Tensor]:
     """Correlations with the next coarser scale: of magnitudes, and of real parts with its doubled phases."""
-    pair = split(parent)
-    length = magnitude(*pair)
-    centered, whole, local = average.center(length)
-    variance = (average.mean(centered.square()) - local.square()).clamp(min=0)
-    scales = _correlate(own, _Magnitude(centered, whole, local, variance), average, floor, floor)
-    inverse = (average.mean(real.square()) + floor).rsqrt()[:, :, :, None]
-    phases = []
-    for part in double_phase(*pair, length):
-        weight = (average.mean(part.square()) + floor).rsqrt()[:, :, None]
-        phases.append(average.products(real, part) * inverse * weight)
-    return scales, torch.cat(phases, 3)
+    scales = list(zip(maps.real, maps.magnitude, maps.parent, maps.doubled, averages, strict=False))
+    least = floor[:, :, None, None]
+
+    def stacked(values: list[Tensor]) -> Tensor:
+        return torch.stack(values, -2)
+
+    mean = stacked([average.residual(parent) for *_, parent, _, average in scales])
+    variance = stacked([average.squares(parent) for *_, parent, _, average in scales]) - mean.square()
+    covariance = stacked([average.products(own, parent) for _, own, parent, _, average in scales])
+    covariance = covariance - residual[:, :, :, None, :-1] * mean[:, :, None]
+    own = inverse[:, :, :, None, :-1] * (variance.clamp(min=0) + least).rsqrt()[:, :, None]
+    left = (stacked([average.squares(real) for real, *_, average in scales]) + least).rsqrt()
+    right = (stacked([average.squares(doubled) for *_, doubled, average in scales]) + least).rsqrt()
+    phases = stacked([average.products(real, doubled) for real, _, _, doubled, average in scales])
+    return {
+        "cross_scale_correlation_magnitude": covariance * own,
+        "cross_scale_correlation_real": phases * left[:, :, :, None] * right[:, :, None],
+    }
+
+
+def _between_channels(
+    x: Tensor, maps: Maps, averages: Sequence[Averages], pairs: tuple[list[int], list[int]],
+    known: tuple[Tensor, Tensor, dict[str, Tensor], Tensor],
+) -> dict[str, Tensor]:  # fmt: skip
+    """Correlations of the same place in two channels: pixels, low-pass pictures, magnitudes of all orientations."""
+    first, other = pairs
+    pixel, second, band, floor = known
+
+    def correlate(values: Tensor, average: Averages) -> Tensor:
+        centered = values - values.mean((-2, -1), keepdim=True)
+        local = average.residual(centered)
+        return average.mean(centered[:, first] * centered[:, other]) - local[:, first] * local[:, other]
+
+    weight = (pixel + floor).rsqrt()
+    low_weight = (second + floor[:, :, None]).rsqrt()
+    low = torch.stack([correlate(low, average) for low, average in zip(maps.lowpass, averages, strict=True)], -2)
+    scales = list(zip(maps.magnitude, averages, strict=False))
+    across = torch.stack([average.products(own[:, first], own[:, other]) for own, average in scales], -2)
+    residual, inverse = band["residual"], band["inverse"]
+    across = across - residual[:, first, :, None] * residual[:, other, None]
+    return {
+        "cross_channel_correlation_pixel": correlate(x, averages[0]) * weight[:, first] * weight[:, other],
+        "cross_channel_correlation_reconstructed": low * low_weight[:, first] * low_weight[:, other],
+        "cross_channel_correlation_magnitude": across * inverse[:, first, :, None] * inverse[:, other, None],
+    }
