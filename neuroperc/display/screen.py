@@ -227,7 +227,8 @@ class Display:
             pixel i * stride + offset of the full picture. Default: every pixel.
         """
         height, width = self.resolution_px if shape_px is None else whole_pair("shape_px", shape_px)
-        rows, columns = (np.arange(n) * step + start for n, step, start in zip((height, width), stride_px, offset_px, strict=True))
+        rows = np.arange(height) * stride_px[0] + offset_px[0]
+        columns = np.arange(width) * stride_px[1] + offset_px[1]
         return np.asarray(self.to_deg(np.stack(np.meshgrid(columns, rows), -1)))
 
     def check_fixation(self, fixation_deg: Any, batch: int | None = None) -> Any:

@@ -109,7 +109,7 @@ def _plain_products(x: Tensor, lags: list[list[int]]) -> Tensor:
 
 def _overlaps(x: Tensor, lags: Sequence[Sequence[int]]) -> list[tuple[Any, Any, Any]]:
     """Slices of the first and second sample of all pairs inside, and of the map at their mid-points."""
-    out = []
+    out: list[tuple[Any, Any, Any]] = []
     for lag in lags:
         starts: list[list[slice]] = [[], [], []]
         for size, step in zip(x.shape[-2:], lag, strict=True):
@@ -118,5 +118,6 @@ def _overlaps(x: Tensor, lags: Sequence[Sequence[int]]) -> list[tuple[Any, Any, 
             low, high = max(a, -b, 0), min(size + a, size - b, size)
             for place, shift in zip(starts, (-a, b, 0), strict=True):
                 place.append(slice(low + shift, max(high, low) + shift))
-        out.append(tuple((..., *place) for place in starts))
+        first, second, middle = ((..., *place) for place in starts)
+        out.append((first, second, middle))
     return out

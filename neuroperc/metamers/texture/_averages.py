@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ...foveation import PoolingWindows
-from .lags import autocovariance, lag_products, lag_waves
-from .phase import mean_products, mean_square, moments
+from ._lags import autocovariance, lag_products, lag_waves
+from ._phase import mean_products, mean_square, moments
 
 
 class Averages:
@@ -109,7 +109,9 @@ class WindowAverages(Averages):
             for down, right in _OFFSETS
         ]
         kind = (lags % 2) @ torch.tensor([2, 1])
-        self._groups = [(grid, lags[kind == k].tolist()) for k, grid in enumerate(self._grids) if bool((kind == k).any())]
+        self._groups = [
+            (grid, lags[kind == k].tolist()) for k, grid in enumerate(self._grids) if bool((kind == k).any())
+        ]
         order = torch.cat([(kind == k).nonzero()[:, 0] for k in range(4)])
         self._order = torch.argsort(order)
         self._shape = shape_px
@@ -163,7 +165,7 @@ class WindowAverages(Averages):
     def _nearest(self, grid: PoolingWindows, x: Tensor) -> tuple[Tensor, Tensor]:
         gaze = grid.fixation_deg if self._gaze is None else self._gaze
         eccentricity, angle = (
-            torch.as_tensor(part, device=x.device) for part in grid.display.polar(torch.as_tensor(gaze).detach().cpu().numpy())
+            torch.as_tensor(part, device=x.device) for part in grid.display.polar(torch.as_tensor(gaze).detach().cpu())
         )
         rings = torch.log(eccentricity.clamp(min=1e-9) / grid.min_eccentricity_deg) / grid.ring_spacing - 1
         ring = rings.round().long()
@@ -177,7 +179,7 @@ class WindowAverages(Averages):
         key = (x.dtype, str(x.device))
         if self._gaze is None and key in self._shares:
             return self._shares[key]
-        batch = 1 if self._gaze is None or len(self._gaze) == 2 and not hasattr(self._gaze[0], "__len__") else len(x)
+        batch = 1 if self._gaze is None or self._gaze.ndim == 1 else len(x)
         ones = x.new_ones(batch, *self._shape)
         with torch.no_grad():
             pooled = [self._pool(grid, lag_products(ones, lags)) for grid, lags in self._groups]

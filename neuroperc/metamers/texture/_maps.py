@@ -1,4 +1,4 @@
-"""The pictures that texture statistics are taken of: oriented bands, their magnitudes, and partial low-pass pictures."""
+"""The pictures that texture statistics are taken of: bands, their magnitudes, and partial low-pass pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .phase import oriented, parents
+from ._phase import oriented, parents
 
 
 class Maps(NamedTuple):
@@ -87,7 +87,7 @@ class TextureMaps:
         }
 
     def _oriented(self, shape: tuple[int, int], s: int) -> Tensor:
-        """Complex bands of scale s at the frequencies of a grid: one-sided, so that real and imaginary parts are a pair."""
+        """Bands of scale s at the frequencies of a grid: one-sided, so that real and imaginary parts are a pair."""
         ring, angle = self._polar(shape)
         order = self.n_orientations - 1
         const = 4.0**order * math.factorial(order) ** 2 / (self.n_orientations * math.factorial(2 * order))

@@ -1,4 +1,4 @@
-"""Names, shapes and order of the groups of texture statistics, and the way from features without redundancy to tables."""
+"""Names, shapes and order of the groups of texture statistics, and the redundant entries that features leave out."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from .averages import Averages
-from .maps import Maps
+from ._averages import Averages
+from ._maps import Maps
 
 #: Added to variances before dividing by them, as a share of the picture's variance: with nothing to correlate,
 #: correlations go to 0. Windows in which nothing happens are common, pictures of that kind are not.
@@ -62,7 +62,7 @@ def _shape(second: Tensor, third: Tensor, fourth: Tensor, contrast: Tensor) -> t
 
 
 def _lowpass(maps: list[Tensor], averages: Sequence[Averages], contrast: Tensor, floor: Tensor) -> dict[str, Tensor]:
-    """Groups of the low-pass pictures, (b, c, ..., S + 1, W)."""
+    """Return groups of the low-pass pictures, (b, c, ..., S + 1, W)."""
     pairs = list(zip(maps, averages, strict=True))
     moments = torch.stack([average.moments(low) for low, average in pairs], -2)
     mean, second, third, fourth = moments.unbind(-3)
@@ -89,7 +89,7 @@ def _bounded(correlation: Tensor, averages: Sequence[Averages]) -> Tensor:
 
 
 def _bands(maps: Maps, averages: Sequence[Averages], floor: Tensor) -> dict[str, Tensor]:
-    """Groups of the magnitudes, (b, c, ..., S, W), and the inverse of their standard deviations."""
+    """Return groups of the magnitudes, (b, c, ..., S, W), and the inverse of their standard deviations."""
     pairs = list(zip(maps.magnitude, averages, strict=False))
     residual = torch.stack([average.residual(band) for band, average in pairs], -2)
     lagged = torch.stack([average.lagged(band) for band, average in pairs], -2)
