@@ -38,6 +38,10 @@ class Averages:
         """Minimum and maximum."""
         raise NotImplementedError
 
+    def ones(self, x: Tensor) -> Tensor | float:
+        """Average of one: nothing for windows that see nothing, for maps shaped like x."""
+        return 1.0
+
     def squares(self, x: Tensor) -> Tensor:
         """Average square."""
         return self.mean(x.square())
@@ -128,11 +132,13 @@ class WindowAverages(Averages):
     def mean(self, x: Tensor) -> Tensor:
         return self._pool(self._grids[0], x)
 
+    def ones(self, x: Tensor) -> Tensor:
+        return self._share_like(x)[..., 0, :].sign()
+
     def lagged(self, x: Tensor) -> Tensor:
         pooled = [self._pool(grid, lag_products(x, lags)) for grid, lags in self._groups]
         means = torch.cat(pooled, -2)[..., self._order.to(x.device), :]
-        share = self._share(x)
-        share = share.reshape(len(share), *[1] * (x.ndim - 3), *share.shape[1:])
+        share = self._share_like(x)
         seen = (share > 0) & (share[..., :1, :] > 0)
         return torch.where(seen, means / share.clamp(min=torch.finfo(share.dtype).tiny), 0.0)
 
@@ -173,6 +179,10 @@ class WindowAverages(Averages):
         inside = (ring >= 0) & (ring < grid.n_rings)
         index = ring * grid.n_wedges + wedge
         return index.expand(len(x), *x.shape[-2:]), inside.expand(len(x), *x.shape[-2:])
+
+    def _share_like(self, x: Tensor) -> Tensor:
+        share = self._share(x)
+        return share.reshape(len(share), *[1] * (x.ndim - 3), *share.shape[1:])
 
     def _share(self, x: Tensor) -> Tensor:
         """How much of each window's pairs lie inside the picture, (1 or b, n_lags, W); the first is 0 or 1."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,13 +12,20 @@ from torch import Tensor
 from ._averages import Averages
 from ._maps import Maps
 
-#: Added to variances before dividing by them, as a share of the picture's variance: with nothing to correlate,
-#: correlations go to 0. Windows in which nothing happens are common, pictures of that kind are not.
-SHARE = {"picture": 1e-9, "windows": 1e-6}
+
+class _Floors(NamedTuple):
+    """Shares of the picture's variance below which there is nothing to divide by."""
+
+    #: Added to variances that covariances are divided by, so that correlations go to 0.
+    second: float
+    #: Below this, skew and kurtosis go over into those of a Gaussian.
+    higher: float
+
+
+#: Windows in which nothing happens are common, pictures in which nothing happens are not.
+_WHOLE, _WINDOWS = _Floors(1e-9, 1e-6), _Floors(1e-6, 1e-4)
 #: The same in units of squared light, for pictures without contrast.
-LEAST = 1e-12
-#: Below these variances (share, and squared light) skew and kurtosis go over into those of a Gaussian.
-_MOMENT_SHARE, _MOMENT_LEAST = 1e-6, 1e-8
+_LEAST = _Floors(1e-12, 1e-8)
 
 
 def measure(x: Tensor, maps: Maps, averages: Sequence[Averages]) -> dict[str, Tensor]:
@@ -27,9 +35,11 @@ def measure(x: Tensor, maps: Maps, averages: Sequence[Averages]) -> dict[str, Te
     """
     windowed = averages[0].windowed
     contrast = x.var((-2, -1))[..., None]  # (b, c, 1)
-    floor = SHARE["windows" if windowed else "picture"] * contrast + LEAST
-    pixel, second = _pixel(x, averages[0], contrast)
-    low = _lowpass(maps.lowpass, averages, contrast, floor)
+    floors = _WINDOWS if windowed else _WHOLE
+    floor = floors.second * contrast + _LEAST.second
+    least = (floors.higher * contrast).square() + _LEAST.higher**2
+    pixel, second = _pixel(x, averages[0], contrast, least)
+    low = _lowpass(maps.lowpass, averages, least, floor)
     band = _bands(maps, averages, floor)
     groups: dict[str, Tensor] = {"pixel_statistics": pixel, "auto_correlation_magnitude": band["lags"]}
     groups |= {f"{name}_reconstructed": low[name] for name in ("skew", "kurtosis", "auto_correlation", "std")}
@@ -45,35 +55,34 @@ def measure(x: Tensor, maps: Maps, averages: Sequence[Averages]) -> dict[str, Te
     return groups
 
 
-def _pixel(x: Tensor, averages: Averages, contrast: Tensor) -> tuple[Tensor, Tensor]:
+def _pixel(x: Tensor, averages: Averages, contrast: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
     """Mean, variance, skew, kurtosis, minimum, maximum (b, c, 6, W); and the variance."""
     mean, second, third, fourth = averages.moments(x).unbind(-2)
     if not averages.windowed:
         second = contrast  # over n - 1
-    skew, kurtosis = _shape(second, third, fourth, contrast)
+    skew, kurtosis = _shape(second, third, fourth, least)
     return torch.stack((mean, second, skew, kurtosis, *averages.extremes(x)), -2), second
 
 
-def _shape(second: Tensor, third: Tensor, fourth: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
+def _shape(second: Tensor, third: Tensor, fourth: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
     """Skew and kurtosis, going over into 0 and 3 where there is no variance."""
-    least = (_MOMENT_SHARE * contrast) ** 2 + _MOMENT_LEAST**2
     square = second.square() + least
     return third / square**0.75, (fourth + 3 * least) / square
 
 
-def _lowpass(maps: list[Tensor], averages: Sequence[Averages], contrast: Tensor, floor: Tensor) -> dict[str, Tensor]:
+def _lowpass(maps: list[Tensor], averages: Sequence[Averages], least: Tensor, floor: Tensor) -> dict[str, Tensor]:
     """Return groups of the low-pass pictures, (b, c, ..., S + 1, W)."""
     pairs = list(zip(maps, averages, strict=True))
     moments = torch.stack([average.moments(low) for low, average in pairs], -2)
     mean, second, third, fourth = moments.unbind(-3)
     lagged = torch.stack([average.lagged(low)[:, :, 1:] for low, average in pairs], -2)
-    skew, kurtosis = _shape(second, third, fourth, contrast[:, :, None])
+    skew, kurtosis = _shape(second, third, fourth, least[:, :, None])
     correlation = (lagged - mean.square()[:, :, None]) / (second + floor[:, :, None])[:, :, None]
     return {
         "skew": skew,
         "kurtosis": kurtosis,
         "auto_correlation": _bounded(correlation, averages),
-        "std": _growth(second) * (second + LEAST).sqrt(),
+        "std": _growth(second) * (second + _LEAST.second).sqrt(),
         "second": second,
     }
 
@@ -99,10 +108,12 @@ def _bands(maps: Maps, averages: Sequence[Averages], floor: Tensor) -> dict[str,
     gram = torch.stack([average.products(band, band) for band, average in pairs], -2)
     row, column = torch.tril_indices(gram.shape[2], gram.shape[2], -1)
     covariance = gram[:, :, row, column] - residual[:, :, row] * residual[:, :, column]
-    whole = torch.stack(maps.mean, -2)[..., 0, :]
+    whole = torch.stack(
+        [mean[..., 0] * average.ones(mean) for mean, average in zip(maps.mean, averages, strict=False)], -2
+    )
     return {
         "lags": _bounded(lagged[:, :, :, 1:] * inverse.square()[:, :, :, None], averages).transpose(2, 3),
-        "std": _growth(variance) * (variance + LEAST).sqrt(),
+        "std": _growth(variance) * (variance + _LEAST.second).sqrt(),
         "mean": _growth(variance) * (whole + residual),
         "orientations": covariance * inverse[:, :, row] * inverse[:, :, column],
         "inverse": inverse,

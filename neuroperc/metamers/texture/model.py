@@ -67,10 +67,11 @@ class TextureModel(_PooledModel):
     1e-6 of it go over into 0 and 3, so that gratings and constant pictures have finite statistics and slopes.
 
     Over windows, maps of products are averaged by the windows evaluated anew at every scale's samples; for the lag
-    between two samples at their mid-point, and only for pairs inside the picture. Means are the windows' own; variances
-    have 1e-6 of the picture's added, and autocorrelations are cut at -1 and 1, which pairs that reach beyond a window
-    can exceed. Minimum and maximum are those inside the half-maximum contours. Magnitude means are one more group.
-    This departs from [2]_, which weights each lag by the root of the product of the window at both samples.
+    between two samples at their mid-point, and only for pairs inside the picture. Means are the windows' own. Variances
+    have 1e-6 of the picture's added; skew and kurtosis go over into 0 and 3 below 1e-4 of it; autocorrelations are cut
+    at -1 and 1, which pairs that reach beyond a window can exceed. Minimum and maximum are those inside a window's
+    half-maximum contour. Magnitude means are one more group. This departs from [2]_, which weights each lag by the root
+    of the product of the window at both samples.
 
     Pictures with several channels have each channel's statistics, and correlations between channels: of pixels, of
     low-pass pictures, and of magnitudes of all orientations.
