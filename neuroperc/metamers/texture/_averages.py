@@ -50,6 +50,11 @@ class Averages:
         """Average of what has no mean over the whole picture."""
         return self.mean(centered)
 
+    def covariance(self, a: Tensor, b: Tensor) -> Tensor:
+        """Average product about the averages, place by place."""
+        a, b = a.double(), b.double()
+        return self.mean(a * b) - self.mean(a) * self.mean(b)
+
 
 class WholePicture(Averages):
     """One average a map. Pictures join at their edges, as they do for the pyramid's filters."""
@@ -65,6 +70,9 @@ class WholePicture(Averages):
 
     def squares(self, x: Tensor) -> Tensor:
         return mean_square(x)[..., None]
+
+    def covariance(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.mean((a - a.mean((-2, -1), keepdim=True)) * (b - b.mean((-2, -1), keepdim=True)))
 
     def residual(self, centered: Tensor) -> Tensor:
         return centered.new_zeros(*centered.shape[:-2], 1)

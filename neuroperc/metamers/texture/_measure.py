@@ -153,20 +153,16 @@ def _between_channels(
     first, other = pairs
     pixel, second, band, floor = known
 
-    def correlate(values: Tensor, average: Averages) -> Tensor:
-        centered = values - values.mean((-2, -1), keepdim=True)
-        local = average.residual(centered)
-        return average.mean(centered[:, first] * centered[:, other]) - local[:, first] * local[:, other]
-
     weight = (pixel + floor).rsqrt()
     low_weight = (second + floor[:, :, None]).rsqrt()
-    low = torch.stack([correlate(low, average) for low, average in zip(maps.lowpass, averages, strict=True)], -2)
+    pictures = [(x, averages[0]), *zip(maps.lowpass, averages, strict=True)]
+    own, *low = (average.covariance(one[:, first], one[:, other]).to(x.dtype) for one, average in pictures)
     scales = list(zip(maps.magnitude, averages, strict=False))
     across = torch.stack([average.products(own[:, first], own[:, other]) for own, average in scales], -2)
     residual, inverse = band["residual"], band["inverse"]
     across = across - residual[:, first, :, None] * residual[:, other, None]
     return {
-        "cross_channel_correlation_pixel": correlate(x, averages[0]) * weight[:, first] * weight[:, other],
-        "cross_channel_correlation_reconstructed": low * low_weight[:, first] * low_weight[:, other],
+        "cross_channel_correlation_pixel": own * weight[:, first] * weight[:, other],
+        "cross_channel_correlation_reconstructed": torch.stack(low, -2) * low_weight[:, first] * low_weight[:, other],
         "cross_channel_correlation_magnitude": across * inverse[:, first, :, None] * inverse[:, other, None],
     }
