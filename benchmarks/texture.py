@@ -1,4 +1,4 @@
-"""TextureModel beside plenoptic's PortillaSimoncelli, and over windows, where there is no peer; results/texture.json."""
+"""TextureModel beside plenoptic's PortillaSimoncelli, and over windows without a peer; results/texture.json."""
 
 from __future__ import annotations
 

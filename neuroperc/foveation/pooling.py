@@ -194,11 +194,7 @@ class PoolingWindows(nn.Module):
         return self.unpool(torch.ones(1, 1, self.n_windows))[0, 0]
 
     def at(
-        self,
-        shape_px: tuple[int, int],
-        stride_px: tuple[float, float] = (1.0, 1.0),
-        *,
-        offset_px: tuple[float, float] = (0.0, 0.0),
+        self, shape_px: tuple[int, int], stride_px: tuple[float, float] = (1.0, 1.0), *, offset_px: Any = (0.0, 0.0)
     ) -> PoolingWindows:
         """Return the same windows on a subsampled grid, such as a pyramid level, evaluated anew at its pixels.
 
@@ -206,13 +202,10 @@ class PoolingWindows(nn.Module):
         ----------
         shape_px
             (height, width) of the grid.
-        stride_px
-            Its (vertical, horizontal) step in pixels of the display: sample i sits at pixel i * stride + offset.
-        offset_px
-            Where its first sample sits, (vertical, horizontal).
+        stride_px, offset_px
+            Its step and first sample, (vertical, horizontal), in pixels of the display: sample i is at i stride + offset.
         """
-        shape = whole_pair("shape_px", shape_px)
-        stride = pair("stride_px", stride_px, "(vertical, horizontal)")
+        shape, stride = whole_pair("shape_px", shape_px), pair("stride_px", stride_px, "(vertical, horizontal)")
         check(min(stride) > 0, "stride_px", "above 0", stride_px)
         twin = PoolingWindows.__new__(PoolingWindows)
         nn.Module.__init__(twin)
@@ -304,8 +297,7 @@ class PoolingWindows(nn.Module):
     def _coordinates(self, gaze: Tensor) -> tuple[Tensor, Tensor]:
         """Log-polar (u, v) of every pixel in window steps, (..., h * w), float64."""
         grid = self.display.pixels_deg(self._shape_px, self._stride_px, self._offset_px)
-        points = torch.as_tensor(grid, device=gaze.device)
-        eccentricity, angle = self.display.polar(gaze[..., None, None, :], points)
+        eccentricity, angle = self.display.polar(gaze[..., None, None, :], torch.as_tensor(grid, device=gaze.device))
         u = torch.log(eccentricity.clamp(min=1e-9) / self.min_eccentricity_deg) / self.ring_spacing - 1
         v = torch.remainder(angle / self.wedge_spacing_rad, self.n_wedges)
         return u.flatten(-2), v.flatten(-2)
