@@ -203,7 +203,7 @@ class PoolingWindows(nn.Module):
         shape_px
             (height, width) of the grid.
         stride_px, offset_px
-            Its step and first sample, (vertical, horizontal), in pixels of the display: sample i is at i stride + offset.
+            Its (vertical, horizontal) step and start in pixels of the display: sample i sits at i * stride + offset.
         """
         shape, stride = whole_pair("shape_px", shape_px), pair("stride_px", stride_px, "(vertical, horizontal)")
         check(min(stride) > 0, "stride_px", "above 0", stride_px)

@@ -21,7 +21,7 @@ def _split(z: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _length(real: Tensor, imaginary: Tensor) -> Tensor:
-    return torch.addcmul((real * real).add_(_TINY), imaginary, imaginary).sqrt()
+    return (real * real).add_(_TINY).addcmul_(imaginary, imaginary).sqrt_()
 
 
 def _filtered(spectrum: Tensor, filters: Tensor) -> Tensor:
@@ -55,16 +55,17 @@ class _Oriented(torch.autograd.Function):
         real, imaginary = _split(_filtered(spectrum, filters))
         length = _length(real, imaginary)
         mean = length.mean((-2, -1), keepdim=True)
-        ctx.save_for_backward(spectrum, filters, real, imaginary, length)
+        centered = length.sub_(mean)
+        ctx.save_for_backward(spectrum, filters, real, imaginary, centered, mean)
         ctx.sign = sign
-        return real, length - mean, mean
+        return real, centered, mean
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        spectrum, filters, real, imaginary, length = ctx.saved_tensors
+        spectrum, filters, real, imaginary, centered, mean = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _again(lambda x: _Oriented.plain(x, filters), spectrum, grads), None, None
-        slope = (grads[1] + _through_mean(grads[1], grads[2])).div_(length)
+        slope = (grads[1] + _through_mean(grads[1], grads[2])).div_(centered + mean)
         grad = torch.complex(torch.addcmul(grads[0], slope, real), slope.mul_(imaginary))
         return _back(grad, filters, ctx.sign), None, None
 
@@ -81,28 +82,29 @@ class _Parents(torch.autograd.Function):
     def forward(ctx: Any, spectrum: Tensor, filters: Tensor, sign: float) -> tuple[Tensor, Tensor]:
         real, imaginary = _split(_filtered(spectrum, filters))
         length = _length(real, imaginary)
-        inverse = length.reciprocal()
         n = real.shape[-3]
         doubled = real.new_empty(*real.shape[:-3], 2 * n, *real.shape[-2:])
         even, odd = doubled.narrow(-3, 0, n), doubled.narrow(-3, n, n)
-        torch.mul(real, imaginary, out=odd).mul_(inverse).mul_(2)
-        torch.mul(real, real, out=even).addcmul_(imaginary, imaginary, value=-1).mul_(inverse)
-        ctx.save_for_backward(spectrum, filters, real, imaginary, inverse, doubled)
+        torch.mul(real, imaginary, out=odd).div_(length).mul_(2)
+        torch.mul(real, real, out=even).addcmul_(imaginary, imaginary, value=-1).div_(length)
+        mean = length.mean((-2, -1), keepdim=True)
+        centered = length.sub_(mean)
+        ctx.save_for_backward(spectrum, filters, real, imaginary, centered, mean, doubled)
         ctx.sign = sign
-        return length.sub_(length.mean((-2, -1), keepdim=True)), doubled
+        return centered, doubled
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        spectrum, filters, real, imaginary, inverse, doubled = ctx.saved_tensors
+        spectrum, filters, real, imaginary, centered, mean, doubled = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _again(lambda x: _Parents.plain(x, filters), spectrum, grads), None, None
-        n = real.shape[-3]
+        n, length = real.shape[-3], centered + mean
         even, odd = doubled.narrow(-3, 0, n), doubled.narrow(-3, n, n)
         to_even, to_odd = grads[1].narrow(-3, 0, n), grads[1].narrow(-3, n, n)
         # Along z the length changes, across it the phase, and the doubled phase twice as fast.
-        along = (to_even * even).addcmul_(to_odd, odd).mul_(inverse)
-        along.add_(grads[0]).add_(_through_mean(grads[0])).mul_(inverse)
-        across = (to_odd * even).addcmul_(to_even, odd, value=-1).mul_(inverse).mul_(inverse).mul_(2)
+        along = (to_even * even).addcmul_(to_odd, odd).div_(length)
+        along.add_(grads[0]).add_(_through_mean(grads[0])).div_(length)
+        across = (to_odd * even).addcmul_(to_even, odd, value=-1).div_(length.mul_(length)).mul_(2)
         grad_real = (along * real).addcmul_(across, imaginary, value=-1)
         grad = torch.complex(grad_real, across.mul_(real).addcmul_(along, imaginary))
         return _back(grad, filters, ctx.sign), None, None
