@@ -124,7 +124,7 @@ class PoolingWindows(nn.Module):
         fixation = torch.as_tensor(display.check_fixation(fixation_deg), dtype=torch.float64).detach()
         check(fixation.ndim == 1, "fixation_deg", "one default gaze (x, y)", fixation_deg, "Pass gazes to forward.")
         self.fixation_deg = (float(fixation[0]), float(fixation[1]))
-        self._shape_px, self._stride_px = display.resolution_px, (1.0, 1.0)
+        self._shape_px, self._stride_px, self._offset_px = display.resolution_px, (1.0, 1.0), (0.0, 0.0)
         self._plans: dict[tuple[torch.dtype, str], _Plan] = {}
         self._plan(torch.get_default_dtype(), torch.device("cpu"))
 
@@ -182,23 +182,25 @@ class PoolingWindows(nn.Module):
         """Sum of all windows at every pixel for the default gaze, (h, w): 1 where covered, 0 where no window sees."""
         return self.unpool(torch.ones(1, 1, self.n_windows))[0, 0]
 
-    def at(self, shape_px: tuple[int, int], stride_px: tuple[float, float] = (1.0, 1.0)) -> PoolingWindows:
+    def at(
+        self, shape_px: tuple[int, int], stride_px: tuple[float, float] = (1.0, 1.0), *, offset_px: Any = (0.0, 0.0)
+    ) -> PoolingWindows:
         """Return the same windows on a subsampled grid, such as a pyramid level, evaluated anew at its pixels.
 
         Parameters
         ----------
         shape_px
             (height, width) of the grid.
-        stride_px
-            Its (vertical, horizontal) step in pixels of the display: sample i sits at pixel i * stride.
+        stride_px, offset_px
+            Its (vertical, horizontal) step and start in pixels of the display: sample i sits at i * stride + offset.
         """
-        shape = whole_pair("shape_px", shape_px)
-        stride = pair("stride_px", stride_px, "(vertical, horizontal)")
+        shape, stride = whole_pair("shape_px", shape_px), pair("stride_px", stride_px, "(vertical, horizontal)")
         check(min(stride) > 0, "stride_px", "above 0", stride_px)
         twin = PoolingWindows.__new__(PoolingWindows)
         nn.Module.__init__(twin)
         twin.__dict__.update({k: v for k, v in self.__dict__.items() if k not in twin.__dict__ or k == "training"})
         twin._shape_px, twin._stride_px, twin._plans = shape, stride, {}
+        twin._offset_px = pair("offset_px", offset_px, "(vertical, horizontal)")
         twin._plan(torch.get_default_dtype(), torch.device("cpu"))
         return twin
 
@@ -283,8 +285,8 @@ class PoolingWindows(nn.Module):
 
     def _coordinates(self, gaze: Tensor) -> tuple[Tensor, Tensor]:
         """Log-polar (u, v) of every pixel in window steps, (..., h * w), float64."""
-        points = torch.as_tensor(self.display.pixels_deg(self._shape_px, self._stride_px), device=gaze.device)
-        eccentricity, angle = self.display.polar(gaze[..., None, None, :], points)
+        grid = self.display.pixels_deg(self._shape_px, self._stride_px, self._offset_px)
+        eccentricity, angle = self.display.polar(gaze[..., None, None, :], torch.as_tensor(grid, device=gaze.device))
         u = torch.log(eccentricity.clamp(min=1e-9) / self.min_eccentricity_deg) / self.ring_spacing - 1
         v = torch.remainder(angle / self.wedge_spacing_rad, self.n_wedges)
         return u.flatten(-2), v.flatten(-2)

@@ -13,6 +13,7 @@ from .style import neurofovea_windows as neurofovea_windows
 from .style import ring_ssim as ring_ssim
 from .style import texture_strength as texture_strength
 from .style import vgg16_codec as vgg16_codec
+from .texture import TextureModel as TextureModel
 
 __all__ = [
     "ConvCodec",
@@ -23,6 +24,7 @@ __all__ = [
     "NeuroFoveaWindows",
     "PyramidCodec",
     "StrengthFit",
+    "TextureModel",
     "colored_noise",
     "fit_texture_strength",
     "neurofovea_codec",

@@ -129,3 +129,15 @@ def test_half_maximum_width_is_the_scaling():
         row = pooling.window_maps(ring)[0, 400, 400:].numpy()
         above = np.flatnonzero(row > row.max() / 2)
         assert (above[-1] - above[0] + 1) / 40 == pytest.approx(0.5 * pooling.eccentricity_deg[ring], abs=0.06)
+
+
+@pytest.mark.parametrize("offset_px", [(0.0, 2.0), (1.0, -3.0)])
+def test_a_shifted_grid_is_every_other_grid(offset_px):
+    """Half-way samples of a stride of 4 are samples of a stride of 1, and the offset is (down, right)."""
+    display = npc.Display.from_px_per_deg(4, resolution_px=(40, 48))
+    windows = PoolingWindows(display, scaling=0.7)
+    down, right = (int(part) for part in offset_px)
+    grid = windows.at((9, 10), (4.0, 4.0), offset_px=(offset_px[0] + 4, offset_px[1] + 4))
+    index = torch.arange(windows.n_windows)
+    expected = windows.window_maps(index)[:, down + 4 :: 4, right + 4 :: 4][:, :9, :10]
+    torch.testing.assert_close(grid.window_maps(index), expected, rtol=0, atol=1e-6)

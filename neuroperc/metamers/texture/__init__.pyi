@@ -1,0 +1,3 @@
+from .model import TextureModel as TextureModel
+
+__all__ = ["TextureModel"]
