@@ -178,11 +178,10 @@ class _Lanczos:
         self.n_products += self.n
         self.image = torch.cat((self.image, applied), 2)
         self._solve()
+        if self.basis.shape[1] - self.basis.shape[2] >= self.n:
+            self.block = _orthonormal(applied, self.basis, self.block)  # before a restart forgets what F maps into
         if self.basis.shape[2] + self.n > self.limit:
             self._restart()
-        room = min(self.n, self.basis.shape[1] - self.basis.shape[2])
-        if room == self.n:
-            self.block = _orthonormal(applied, self.basis, self.block)
 
     def done(self, tolerance: float) -> bool:
         full = self.basis.shape[1] - self.basis.shape[2] < self.n  # the basis is the whole space

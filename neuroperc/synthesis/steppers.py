@@ -90,7 +90,7 @@ class LBFGS:
     Control and Optimization 20, eq. 32 to 37.
     """
 
-    def __init__(self, rate: float, bounded: bool, n_pairs: int = 20) -> None:
+    def __init__(self, rate: float, bounded: bool, n_pairs: int = 30) -> None:
         self.rate, self.bounded, self.n_pairs = rate, bounded, n_pairs
 
     def start(self, pictures: Tensor) -> State:
