@@ -141,7 +141,7 @@ def eigendistortions(
 
 
 def fisher_product(model: Model, batch: Tensor, n: int) -> Product:
-    """Return F times (b, pixels, n), n vectors for each picture at once; the model runs once, here.
+    """Return F times (b, pixels, up to n), some vectors for each picture at once; the model runs once, here.
 
     J'u is linear in u, so its derivative with respect to u along v is Jv: two backward passes and no forward mode.
     """
@@ -151,12 +151,13 @@ def fisher_product(model: Model, batch: Tensor, n: int) -> Product:
     (pulled,) = torch.autograd.grad(y, x, dual, create_graph=True)
 
     def product(vectors: Tensor) -> Tensor:
-        flat = vectors.mT.reshape(x.shape)
+        width = vectors.shape[2]
+        flat = torch.nn.functional.pad(vectors, (0, n - width)).mT.reshape(x.shape)
         pushed = torch.zeros_like(y)
         if pulled.requires_grad:
             (pushed,) = torch.autograd.grad(pulled, dual, flat, retain_graph=True)
         (result,) = torch.autograd.grad(y, x, pushed, retain_graph=True)
-        return result.reshape(len(batch), n, -1).mT.detach()
+        return result.reshape(len(batch), n, -1).mT[:, :, :width].detach()
 
     return product
 
@@ -168,25 +169,26 @@ class _Lanczos:
         self.product, self.n, self.n_products = product, n, 0
         self.limit = min(20 * n + 20, start.shape[1])
         self.basis = self.image = start[:, :, :0]
-        self.block = _orthonormal(start, self.basis, start)
+        self.block = _orthonormal(start, self.basis)
         self.step()
 
     def step(self) -> None:
         """Apply F to the newest block, and look at the spectrum from the larger basis."""
         self.basis = torch.cat((self.basis, self.block), 2)
         applied = self.product(self.block)
-        self.n_products += self.n
+        self.n_products += applied.shape[2]
         self.image = torch.cat((self.image, applied), 2)
         self._solve()
-        if self.basis.shape[1] - self.basis.shape[2] >= self.n:
-            self.block = _orthonormal(applied, self.basis, self.block)  # before a restart forgets what F maps into
-        if self.basis.shape[2] + self.n > self.limit:
-            self._restart()
+        room = self.basis.shape[1] - self.basis.shape[2]
+        if room:
+            self.block = _orthonormal(applied[:, :, :room], self.basis)  # before a restart forgets what F maps into
+            if self.basis.shape[2] + self.block.shape[2] > self.limit:
+                self._restart()
 
     def done(self, tolerance: float) -> bool:
-        full = self.basis.shape[1] - self.basis.shape[2] < self.n  # the basis is the whole space
-        enough = self.basis.shape[2] >= 2 * self.n
-        return full or (enough and bool((self.error <= tolerance).all()))
+        """Whether both ends are there, or the basis is the whole space."""
+        n_pixels, width = self.basis.shape[1:]
+        return width == n_pixels or (width >= 2 * self.n and bool((self.error <= tolerance).all()))
 
     def _solve(self) -> None:
         """Rayleigh-Ritz."""
@@ -216,14 +218,14 @@ class _Lanczos:
         self.basis, self.image = self.basis @ ends, self.image @ ends
 
 
-def _orthonormal(block: Tensor, basis: Tensor, spare: Tensor) -> Tensor:
+def _orthonormal(block: Tensor, basis: Tensor) -> Tensor:
     """Return (b, pixels, n) orthonormal vectors, orthogonal to `basis`, that span `block`'s part outside it.
 
     Where the block has no such part, the space of the basis is invariant: fixed noise stands in.
     """
     scale = block.norm(dim=1, keepdim=True).clamp_min(1e-30)
     rng = np.random.default_rng(block.shape[1])
-    noise: Any = torch.from_numpy(rng.standard_normal(tuple(spare.shape[1:]))).to(block)
+    noise: Any = torch.from_numpy(rng.standard_normal(tuple(block.shape[1:]))).to(block)
     block = block / scale
     block = block - basis @ (basis.mT @ block)
     block = torch.where(block.norm(dim=1, keepdim=True) > _RANK, block, noise)

@@ -186,12 +186,13 @@ def _check_metric(name: str, metric: Metric, begin: Tensor, batch: Tensor) -> Te
     remedy = "Average over channels and pixels, not over pictures."
     check(shape == (len(batch),), name, f"a metric that returns ({len(batch)},), a number a picture", shape, remedy)
     check(found.requires_grad, name, "differentiable", "a distance without a gradient", _inputs.NO_GRAD)
-    finite(f"{name}'s distances of the start", found.detach(), "Add a small constant to roots and denominators.")
-    bad = (found.detach() <= 0).nonzero()[:, 0].tolist()
+    found = found.detach()
+    finite(f"{name}'s distances of the start", found, "Add a small constant to roots and denominators.")
+    bad = (found <= 0).nonzero()[:, 0].tolist()
     if bad:
         value = f"{float(found[bad[0]]):.4g} for item {bad[0]}"
         fail(name, "above 0 between start and target", value, "Use more noise; of a similarity, give one minus it.")
-    return found.detach()
+    return found
 
 
 def _record(search: _Search, pictures: Tensor, begin: Tensor, target: Tensor) -> MadCompetition:
