@@ -187,7 +187,9 @@ class Run:
         """Go back to where `tensors` were taken."""
         device = self.final.device
         self.state = {
-            name.removeprefix("state."): value.to(device) for name, value in tensors.items() if name.startswith("state.")
+            name.removeprefix("state."): value.to(device)
+            for name, value in tensors.items()
+            if name.startswith("state.")
         }
         self.losses, self.excesses = list(tensors["losses"]), list(tensors["excesses"])
         self.final, self.active, self.step = tensors["final"].to(device), tensors["active"], step

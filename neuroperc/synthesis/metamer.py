@@ -135,7 +135,9 @@ class Metamer:
             settings, digest, version = fields["settings"], fields["sha256"], int(fields.get("version", 1))
         except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
             fail("path", "a metamer's JSON", f"{record} ({type(error).__name__}: {error})", "Save it again.")
-        check(version <= _VERSION, "path", f"of version {_VERSION} or older", f"{record}: {version}", "Update neuroperc.")
+        check(
+            version <= _VERSION, "path", f"of version {_VERSION} or older", f"{record}: {version}", "Update neuroperc."
+        )
         if hashlib.sha256(store.read_bytes()).hexdigest() != digest:
             fail("path", "two files of one save", f"{store}, changed since {record.name} was written", "Save it again.")
         try:

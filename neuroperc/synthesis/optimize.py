@@ -183,9 +183,7 @@ def synthesize(
     )
 
 
-def _objective(
-    model: Model, wanted: Tensor, loss: Loss, masks: Tensor | None, weights: Tensor | None
-) -> Objective:
+def _objective(model: Model, wanted: Tensor, loss: Loss, masks: Tensor | None, weights: Tensor | None) -> Objective:
     """Return the loss of the features that count, one number a picture."""
     if masks is not None:
         masks = masks.reshape(-1, *wanted.shape[1:]).to(wanted.device)
@@ -250,7 +248,9 @@ def _check_samples(start: Tensor, n_samples: int) -> None:
     if n_samples > 1:
         groups = start.reshape(-1, n_samples, *start.shape[1:])
         same = bool((groups[:, :1] == groups[:, 1:]).flatten(2).all(2).any())
-        check(not same, "init", "different for every sample", "one picture for several", "Use 'noise' or more pictures.")
+        check(
+            not same, "init", "different for every sample", "one picture for several", "Use 'noise' or more pictures."
+        )
 
 
 def _name(function: Callable[..., Any]) -> str:

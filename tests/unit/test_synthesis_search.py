@@ -318,7 +318,12 @@ def test_a_step_into_nan_is_taken_back():
 def test_a_checkpoint_of_another_search_is_refused(tmp_path):
     file = tmp_path / "run"
     synthesize(ENERGY, picture(1, 16, 16), steps=2, checkpoint=file)
-    for other in ({"optimizer": "lbfgs"}, {"stages": "alone"}, {"balance": True}, {"loss": lambda f, w: (f - w).norm(dim=1)}):
+    for other in (
+        {"optimizer": "lbfgs"},
+        {"stages": "alone"},
+        {"balance": True},
+        {"loss": lambda f, w: (f - w).norm(dim=1)},
+    ):
         with pytest.raises(ValueError, match=next(iter(other))):
             synthesize(ENERGY, picture(1, 16, 16), steps=2, checkpoint=file, **other)
 

@@ -83,7 +83,9 @@ def test_the_model_answers_to_eigendistortions_as_their_values_say():
     found = eigendistortions(model, image, n=2, tolerance=1e-6)
     step = 1e-5
     for vectors, values in ((found.top, found.top_values), (found.bottom, found.bottom_values)):
-        answers = [(model((image + step * v)[None]) - model((image - step * v)[None])).norm() / (2 * step) for v in vectors]
+        answers = [
+            (model((image + step * v)[None]) - model((image - step * v)[None])).norm() / (2 * step) for v in vectors
+        ]
         torch.testing.assert_close(torch.stack(answers) ** 2, values, rtol=1e-4, atol=1e-5 * float(found.top_values[0]))
         gram = vectors.flatten(1) @ vectors.flatten(1).T
         torch.testing.assert_close(gram, torch.eye(2, dtype=torch.float64), rtol=0, atol=1e-10)
