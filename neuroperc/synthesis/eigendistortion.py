@@ -134,10 +134,10 @@ def eigendistortions(
             lanczos.step()
             bar.update(n)
     shape = image.shape[:-3]
-    vectors = [v.mT.reshape(*shape, n, *image.shape[-3:]) for v in (lanczos.top, lanczos.bottom)]
-    values = [v.reshape(*shape, n).to(batch) for v in (lanczos.top_values, lanczos.bottom_values)]
+    top, bottom = (v.mT.reshape(*shape, n, *image.shape[-3:]) for v in (lanczos.top, lanczos.bottom))
+    top_values, bottom_values = (v.reshape(*shape, n).to(batch) for v in (lanczos.top_values, lanczos.bottom_values))
     error = lanczos.error.reshape(shape)
-    return Eigendistortions(image.detach().clone(), *vectors, *values, error, lanczos.n_products)
+    return Eigendistortions(image.detach().clone(), top, bottom, top_values, bottom_values, error, lanczos.n_products)
 
 
 def fisher_product(model: Model, batch: Tensor, n: int) -> Product:

@@ -128,8 +128,8 @@ def synthesize(
     .. [2] D P Kingma, J Ba (2015). Adam: a method for stochastic optimization. ICLR.
     .. [3] R H Byrd, J Nocedal, R B Schnabel (1994). Representations of quasi-Newton matrices and their use in limited
        memory methods. Mathematical Programming 63.
-    .. [4] P Izmailov, D Podoprikhin, T Garipov, D Vetrov, A G Wilson (2018). Averaging weights leads to wider optima and
-       better generalization. UAI.
+    .. [4] P Izmailov, D Podoprikhin, T Garipov, D Vetrov, A G Wilson (2018). Averaging weights leads to wider optima
+       and better generalization. UAI.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Optimisers against torch and the recursions of the papers; MAD and eigendistortions against closed forms and plenoptic."""
+"""Optimisers against torch, scipy and the two-loop recursion; MAD and eigendistortions against closed forms."""
 
 import warnings
 

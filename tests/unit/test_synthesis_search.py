@@ -1,4 +1,4 @@
-"""Optimisers, stages, losses, samples: each picture of a batch on its own, and killed runs that go on to the same bits."""
+"""Optimisers, stages, losses, samples: each picture on its own; killed runs go on to the same bits."""
 
 import os
 import signal
