@@ -167,19 +167,27 @@ def synthesize(
         penalty=penalty, n_stages=1 if masks is None else len(masks), averaging=averaging,
     )  # fmt: skip
     _drive(run, steps, (tolerance, stage_tolerance), progress, checkpoint, checkpoint_every, settings, generators)
+    groups = groups_of(model, batch.shape[1], wanted.shape[1:])
+    return _metamer(run, model, wanted, groups, settings | {"steps": steps}, target.ndim == 3 and n_samples == 1)
+
+
+def _metamer(
+    run: Run, model: Model, wanted: Tensor, groups: dict[str, np.ndarray], settings: dict[str, Any], single: bool
+) -> Metamer:
+    """Measure the pictures once more and put the record together, without its batch axis when `single`."""
     image = run.pictures()
     losses, excesses = run.close(image)
     with torch.no_grad():
-        report = residuals(model(image), wanted, groups_of(model, batch.shape[1], wanted.shape[1:]))
-    one = target.ndim == 3 and n_samples == 1
+        report = residuals(model(image), wanted, groups)
+    pick = 0 if single else slice(None)
     return Metamer(
-        image=image[0] if one else image,
-        target=(batch[0] if one else batch).clone(),
-        loss=losses[:, 0] if one else losses,
-        penalty=excesses[:, 0] if one else excesses,
-        converged=~run.active[0] if one else ~run.active,
-        settings=settings | {"steps": steps, "updates": run.step},
-        residuals={name: values[0] if one else values for name, values in report.items()},
+        image=image[pick],
+        target=run.target[pick].clone(),
+        loss=losses[:, pick],
+        penalty=excesses[:, pick],
+        converged=~run.active[pick],
+        settings=settings | {"updates": run.step},
+        residuals={name: values[pick] for name, values in report.items()},
     )
 
 
