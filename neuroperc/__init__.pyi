@@ -15,6 +15,8 @@ from .experiment import Result as Result
 from .experiment import run_experiment as run_experiment
 from .recording import record as record
 from .synthesis import Metamer as Metamer
+from .synthesis import eigendistortions as eigendistortions
+from .synthesis import mad_competition as mad_competition
 from .synthesis import synthesize as synthesize
 
 __version__: str

@@ -31,6 +31,7 @@ UNITLESS = frozenset(
         warmup betas percent_correct ours interval intervals learning_rate mean std best epochs decay_factor
         clip_norm validate offset fps location spread critical criterion
         factor from_n to_n ceiling reliability k lower upper estimate low high log_likelihood deviance lapse_bounds
+        stage_tolerance
         """,
     )
 )

@@ -77,6 +77,18 @@ class _PooledModel(nn.Module):
             labels[key] = np.broadcast_to(unknown if windows is None else getattr(windows, key), shape).ravel()
         return labels
 
+    def scales(self, n_channels: int = 1) -> dict[str, np.ndarray]:
+        """Return the indices of features by scale, coarse first: the stages of `synthesize`, the rows of its report.
+
+        Returns
+        -------
+        dict of ndarray
+            "luminance", then "scale n" from the coarsest to 0, the finest.
+        """
+        scale = self.labels_for(n_channels)["scale"]
+        names = {-1: "luminance"} | {k: f"scale {k}" for k in sorted(set(scale[scale >= 0].tolist()), reverse=True)}
+        return {name: np.flatnonzero(scale == k) for k, name in names.items()}
+
     def _bands(self) -> list[dict[str, Any]]:
         return [{"statistic": "luminance", "scale": -1, "sf_cpd": np.nan, "orientation_deg": np.nan}]
 

@@ -8,37 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from .._check import atomic_path, fail
 
 if TYPE_CHECKING:
-    from .optimize import _Run
+    from .engine import Run
 
 
 def write_checkpoint(
-    path: str | os.PathLike[str], run: _Run, settings: dict[str, Any], generator: np.random.Generator
+    path: str | os.PathLike[str], run: Run, settings: dict[str, Any], generators: list[np.random.Generator]
 ) -> None:
     """Write pictures, optimiser state, histories and generator state, whole or not at all."""
-    tensors = {f"picture.{i}": picture.detach() for i, picture in enumerate(run.pictures)}
-    for i, picture in enumerate(run.pictures):
-        for name, value in run.optimizer.state[picture].items():
-            tensors[f"optimizer.{i}.{name}"] = torch.as_tensor(value)
-    tensors["active"] = run.active
-    for name, history in (("losses", run.losses), ("excesses", run.excesses)):
-        tensors[name] = torch.stack(history) if history else torch.zeros(0, len(run.pictures), dtype=torch.float64)
-    state = {"settings": settings, "step": run.step, "rng": _plain(generator.bit_generator.state)}
-    data = to_bytes({k: v.cpu().contiguous() for k, v in tensors.items()}, {"state": json.dumps(state)})
+    state = {"settings": settings, "step": run.step, "rng": [_plain(g.bit_generator.state) for g in generators]}
+    data = to_bytes({k: v.detach().cpu().contiguous() for k, v in run.tensors().items()}, {"state": json.dumps(state)})
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def read_checkpoint(
-    path: str | os.PathLike[str], run: _Run, settings: dict[str, Any], generator: np.random.Generator
+    path: str | os.PathLike[str], run: Run, settings: dict[str, Any], generators: list[np.random.Generator]
 ) -> None:
-    """Bring `run` and `generator` to where the file left them; do nothing when there is no file.
+    """Bring `run` and the generators to where the file left them; do nothing when there is no file.
 
     Raises
     ------
@@ -58,21 +50,9 @@ def read_checkpoint(
             "Delete it to start anew, or name another file.",
         )  # fmt: skip
     _check_same(path, state["settings"], json.loads(json.dumps(settings)))
-    run.step = state["step"]
-    run.active = tensors["active"]
-    run.losses, run.excesses = list(tensors["losses"]), list(tensors["excesses"])
-    with torch.no_grad():
-        for i, picture in enumerate(run.pictures):
-            picture.copy_(tensors[f"picture.{i}"])
-            names = [name for name in tensors if name.startswith(f"optimizer.{i}.")]
-            run.optimizer.state[picture] = {
-                # "step" stays on the CPU, where Adam keeps it.
-                (key := name.rsplit(".", 1)[1]): tensors[name] if key == "step" else tensors[name].to(picture.device)
-                for name in names
-            }
-            if not names:
-                del run.optimizer.state[picture]
-    generator.bit_generator.state = _arrays(state["rng"])
+    run.restore(tensors, state["step"])
+    for generator, saved in zip(generators, state["rng"], strict=True):
+        generator.bit_generator.state = _arrays(saved)
 
 
 def _check_same(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
