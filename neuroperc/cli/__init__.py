@@ -110,6 +110,44 @@ def foveate(
 
 
 @app.command()
+def metamer(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A picture.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
+    model: Annotated[str, typer.Option(help="luminance, energy, texture or neurofovea.")] = "luminance",
+    scaling: Annotated[float, typer.Option(help="Width of a window divided by its eccentricity.")] = 0.5,
+    fixation: Annotated[str, typer.Option(metavar="X,Y", help="Gaze in degrees from the centre, y up.")] = "0,0",
+    seeds: Annotated[int, typer.Option(min=1, help="How many metamers, one a seed from --seed on.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="Evaluations of a synthesis at most.")] = 500,
+    px_per_deg: Annotated[float | None, typer.Option(help="Pixels per degree at the centre of the screen.")] = None,
+    size_deg: Annotated[
+        str | None, typer.Option(metavar="H,W", help="Height and width of the picture, instead of --px-per-deg.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="For neurofovea: a VGG-16 file; else a pyramid.")] = None,
+    seed: Seed = 0,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Write pictures that a model cannot tell from IN, a table of how well they match, and a sheet to look at."""
+    from .metamers import metamer_files
+
+    written = metamer_files(
+        source,
+        target,
+        model=model,
+        scaling=scaling,
+        fixation_deg=_pair("--fixation", fixation),
+        seeds=range(seed, seed + seeds),
+        steps=steps,
+        px_per_deg=px_per_deg,
+        size_deg=None if size_deg is None else _pair("--size-deg", size_deg),
+        weights=weights,
+        device=device,
+        progress=not as_json,
+    )
+    _say({"written": [str(path) for path in written]}, "\n".join(map(str, written)), as_json)
+
+
+@app.command()
 def run(
     experiment: Annotated[str, typer.Argument(help="A name under ./experiments, or the path of a script.")],
     profile: Annotated[str, typer.Option(help="Table of parameters: smoke or paper.")] = "smoke",

@@ -17,7 +17,7 @@ from ..data.readers.pictures import PICTURE_SUFFIXES, read_picture, save_image
 from ..display import Display
 from ..foveation import FoveatedBlur
 
-__all__ = ["foveate_files"]
+__all__ = ["check_on_picture", "display_of", "foveate_files", "torch_device"]
 
 _WRITABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _LONGEST_GAP_S = 0.1  # a trace may end this long before the last frame; beyond it the gaze is unknown
@@ -71,7 +71,7 @@ def foveate_files(
         "both" if px_per_deg is not None else "neither",
         "Pixels per degree = pixels / cm of your screen times the viewing distance in cm times 0.01745.",
     )
-    where = _device(device)
+    where = torch_device(device)
     gazes = list(fixations_deg) or [(0.0, 0.0)]
     if source.suffix.lower() in MOVIE_SUFFIXES:
         one = len(gazes) == 1 and not (gaze is not None and fixations_deg)
@@ -82,8 +82,8 @@ def foveate_files(
     blur: FoveatedBlur | None = None
     for path, fixation, written in tqdm(jobs, desc="foveate", unit="picture", disable=not progress):
         picture = torch.from_numpy(read_picture(path)).to(where)
-        display = _display(tuple(picture.shape[-2:]), px_per_deg, size_deg)
-        _check_on_picture(display, fixation, path)
+        display = display_of(tuple(picture.shape[-2:]), px_per_deg, size_deg)
+        check_on_picture(display, fixation, path)
         if blur is None or blur.display != display:
             blur = FoveatedBlur(display).to(where)
         save_image(_seen(blur, picture, fixation), written)
@@ -96,7 +96,8 @@ def _seen(blur: FoveatedBlur, picture: Tensor, fixation_deg: Sequence[float] | n
         return blur(picture[None], gaze)[0].clamp(0, 1).cpu()
 
 
-def _device(name: str | None) -> torch.device:
+def torch_device(name: str | None) -> torch.device:
+    """Return the device of an option, the CPU by default."""
     try:
         device = torch.device(name or "cpu")
     except RuntimeError:
@@ -106,7 +107,8 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-def _display(shape_px: tuple[int, ...], px_per_deg: float | None, size_deg: tuple[float, float] | None) -> Display:
+def display_of(shape_px: tuple[int, ...], px_per_deg: float | None, size_deg: tuple[float, float] | None) -> Display:
+    """Return the display that a picture of this shape fills."""
     shape = (shape_px[0], shape_px[1])
     if size_deg is None:
         return Display.from_px_per_deg(px_per_deg or 0, resolution_px=shape)
@@ -122,7 +124,8 @@ def _display(shape_px: tuple[int, ...], px_per_deg: float | None, size_deg: tupl
     return Display.from_px_per_deg((vertical * horizontal) ** 0.5, resolution_px=shape)
 
 
-def _check_on_picture(display: Display, fixation_deg: tuple[float, float], path: Path) -> None:
+def check_on_picture(display: Display, fixation_deg: tuple[float, float], path: Path) -> None:
+    """Refuse a gaze beside the picture."""
     height, width = display.extent_deg
     check(
         bool(np.all(display.on_screen(fixation_deg))),
@@ -168,9 +171,9 @@ def _foveate_movie(
 ) -> Path:
     check(target.resolve() != source.resolve(), "OUT", "another file than IN", str(target))
     info = probe_movie(source)
-    display = _display(info.shape[1:], px_per_deg, size_deg)
+    display = display_of(info.shape[1:], px_per_deg, size_deg)
     if gaze is None:
-        _check_on_picture(display, fixation_deg, source)
+        check_on_picture(display, fixation_deg, source)
         gazes = np.tile(np.asarray(fixation_deg), (info.n_frames, 1))
     else:
         gazes = _gaze_by_frame(gaze, info)

@@ -10,6 +10,7 @@ from .look import STYLE as STYLE
 from .look import figure as figure
 from .look import png as png
 from .look import style as style
+from .metamers import metamer_sheet as metamer_sheet
 
 __all__ = [
     "COLORS",
@@ -18,6 +19,7 @@ __all__ = [
     "cortex",
     "figure",
     "mark_fixation",
+    "metamer_sheet",
     "png",
     "scanpath",
     "show_image",
