@@ -72,7 +72,7 @@ def plot(result: Result) -> Figure:
     pictures = {name: jpeg for name, jpeg in result.data["pictures"].items() if name != "photograph"}
     rows = len(pictures) // 4
     with npplot.style():
-        canvas = npplot.figure(rows, 4, width_in=7, height_in=1.95 * rows)
+        canvas = npplot.figure(rows, 4, width_in=2.4, height_in=2.6)
         for ax, (name, jpeg) in zip(canvas.axes, pictures.items(), strict=True):
             ax.imshow(Image.open(io.BytesIO(base64.b64decode(jpeg))))
             ax.set_title(name, fontsize=7)
