@@ -43,14 +43,14 @@ def run(config: Config) -> Measured:
     codecs = {"steerable pyramid": PyramidCodec()}
     if folder:
         codecs["VGG-16"] = vgg16_codec(Path(folder) / WEIGHTS)
-    pictures, alike = {"photograph": _png(light)}, {}
+    pictures, alike = {"photograph": _jpeg(light)}, {}
     for name, codec in codecs.items():
         models = [NeuroFovea(display, scaling=s, codec=codec, cell_deg=8 * 26 / 512) for s in SHOWN]
         reference = models[0].reference(light)
-        pictures[f"{name}: reference"] = _png(reference)
+        pictures[f"{name}: reference"] = _jpeg(reference)
         for model, scaling in zip(models, SHOWN, strict=True):
             metamer = model(light, rng=config.seed)
-            pictures[f"{name}: scaling {scaling}"] = _png(metamer)
+            pictures[f"{name}: scaling {scaling}"] = _jpeg(metamer)
             alike[f"{name} {scaling}"] = float(ssim(*map(linear_to_srgb, (metamer, reference)), data_range=1.0).mean())
     values = {
         "counts": [w.n_windows for w in windows],
@@ -60,21 +60,21 @@ def run(config: Config) -> Measured:
     return Measured(values, data={"pictures": pictures, "ssim_to_reference": alike})
 
 
-def _png(light: torch.Tensor) -> str:
+def _jpeg(light: torch.Tensor) -> str:
     codes = np.round(255 * linear_to_srgb(light)[0].permute(1, 2, 0).numpy()).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(codes).save(buffer, "PNG")
+    Image.fromarray(codes).save(buffer, "JPEG", quality=88)
     return base64.b64encode(buffer.getvalue()).decode()
 
 
 def plot(result: Result) -> Figure:
     """Draw reference and metamers, a row a codec."""
-    pictures = {name: png for name, png in result.data["pictures"].items() if name != "photograph"}
+    pictures = {name: jpeg for name, jpeg in result.data["pictures"].items() if name != "photograph"}
     rows = len(pictures) // 4
     with npplot.style():
-        canvas = npplot.figure(rows, 4, width_in=11, height_in=3.0 * rows)
-        for ax, (name, png) in zip(canvas.axes, pictures.items(), strict=True):
-            ax.imshow(Image.open(io.BytesIO(base64.b64decode(png))))
-            ax.set_title(name, fontsize=9)
+        canvas = npplot.figure(rows, 4, width_in=2.4, height_in=2.6)
+        for ax, (name, jpeg) in zip(canvas.axes, pictures.items(), strict=True):
+            ax.imshow(Image.open(io.BytesIO(base64.b64decode(jpeg))))
+            ax.set_title(name, fontsize=7)
             ax.set_axis_off()
     return canvas

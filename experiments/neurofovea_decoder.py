@@ -276,7 +276,7 @@ def _judge(encoder: nn.Sequential, shown: list[tuple[Tensor, Tensor]]) -> dict[s
 def plot(result: Result) -> Figure:
     """Draw the loss, and the held-out pictures beside what the decoder makes of their features."""
     with npplot.style():
-        canvas = npplot.figure(1, 3, width_in=9, height_in=2.6)
+        canvas = npplot.figure(1, 3, width_in=4, height_in=2.3)
         loss, *panels = canvas.axes
         steps = np.linspace(0, result.config["steps"], len(result.data["loss"]))
         loss.plot(steps, result.data["loss"], lw=0.8)
