@@ -79,3 +79,14 @@ def complete(name: str, values: Tensor, lags: Tensor, n_orientations: int) -> Te
         square[:, :, column * n_orientations + row] = values
         return square.unflatten(2, (n_orientations, n_orientations))
     return values
+
+
+def tame(name: str, values: Tensor) -> Tensor:
+    """Compress what can be of any size: asinh of skew, and log of kurtosis, which is 1 at least."""
+    if name == "pixel_statistics":
+        mean, variance, skew, kurtosis, *extremes = values.unbind(2)
+        skew, kurtosis = tame("skew", skew), tame("kurtosis", kurtosis)
+        return torch.stack((mean, variance, skew, kurtosis, *extremes), 2)
+    if name.startswith("skew"):
+        return values.asinh()
+    return values.clamp(min=0.5).log() if name.startswith("kurtosis") else values

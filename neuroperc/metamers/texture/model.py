@@ -16,7 +16,7 @@ from ...display import Display
 from ..models import _PooledModel
 from ._averages import Averages, WholePicture, WindowAverages
 from ._lags import neighborhood
-from ._layout import DEFAULT_WEIGHTS, Group, complete, groups
+from ._layout import DEFAULT_WEIGHTS, Group, complete, groups, tame
 from ._maps import TextureMaps
 from ._measure import measure
 
@@ -143,6 +143,9 @@ class TextureModel(_PooledModel):
     def forward(self, x: Tensor, fixation_deg: Any = None) -> Tensor:
         """Return weighted statistics without redundant ones (b, n_features), named by `labels_for(c)`.
 
+        Of windows, asinh(skew) and log(kurtosis) stand for skew and kurtosis: one small window across an edge, with a
+        kurtosis of hundreds, would otherwise outweigh all the others in the distance between two pictures.
+
         Parameters
         ----------
         x
@@ -156,6 +159,8 @@ class TextureModel(_PooledModel):
             When `x` is not such a picture, is not finite, or a gaze lies off the screen.
         """
         found = self._measure(x, fixation_deg)
+        if self.windows is not None:
+            found |= {name: tame(name, values) for name, values in found.items()}
         weighted = {name: values * self._weight(name, values) for name, values in found.items()}
         table = self._groups(x.shape[1])
         own = torch.cat([weighted[name].flatten(2, -2) for name, group in table.items() if group.per_channel], 2)
