@@ -16,7 +16,7 @@ from ...display import Display
 from ..models import _PooledModel
 from ._averages import Averages, WholePicture, WindowAverages
 from ._lags import neighborhood
-from ._layout import DEFAULT_WEIGHTS, Group, complete, groups, tame
+from ._layout import Group, complete, default_weights, groups, tame
 from ._maps import TextureMaps
 from ._measure import measure
 
@@ -45,7 +45,9 @@ class TextureModel(_PooledModel):
         What statistics are taken of: "linear" light as it comes in, or the "srgb" code values that it is shown with.
     weights
         What groups count for in `forward`, and so in the distance that `synthesize` minimises: one number a group, or
-        one an entry. Not named: 1, but 0 for minimum and maximum and 100 for the variance of the high-pass residual.
+        one an entry. Not named: 1, but 0 for minimum and maximum and 100 for the variance of the high-pass residual;
+        over windows also 10 and 40 for the pixels' mean and variance, and 10 / 4**s and 20 / 4**s for the deviations
+        (and means) of low-pass pictures and magnitudes at scale s, as correlations would outweigh contrast.
 
     Attributes
     ----------
@@ -248,7 +250,8 @@ class TextureModel(_PooledModel):
 
     def _check_weights(self, weights: Mapping[str, Any]) -> dict[str, Tensor]:
         known, out = self._groups(2), {}
-        for name, value in (DEFAULT_WEIGHTS | dict(weights)).items():
+        defaults = default_weights(self.n_scales, windowed=self.windows is not None)
+        for name, value in (defaults | dict(weights)).items():
             check(name in known, "weights", "of groups " + ", ".join(known), name)
             out[name] = torch.as_tensor(np.asarray(value, dtype=float))
             finite(f"weights[{name!r}]", out[name])
