@@ -181,7 +181,7 @@ class TextureModel(_PooledModel):
         -------
         dict of Tensor
             (b, c, ...), with windows a last axis more. Per channel: pixel_statistics (mean, variance, skew, kurtosis,
-            minimum, maximum), auto_correlation_magnitude (m, m, K, S), ``{skew,kurtosis,std}_reconstructed`` (S + 1) and
+            minimum, maximum), auto_correlation_magnitude (m, m, K, S), ``{skew,kurtosis,std}_reconstructed`` (S + 1),
             auto_correlation_reconstructed (m, m, S + 1) of the low-pass pictures, the last the residual,
             cross_orientation_correlation_magnitude (K, K, S), magnitude_std (K, S), with windows magnitude_mean (K, S),
             cross_scale_correlation_magnitude (K, K, S - 1), cross_scale_correlation_real (K, 2K, S - 1; real, then
