@@ -139,7 +139,7 @@ def test_groups_are_dense_averages(model, gaze_deg):
     same(found["var_highpass_residual"][0], levels[0].mean(highpass**2), levels[0])
     for s, (level, low) in enumerate(zip(levels, lowpass, strict=True)):
         _, second, skew, kurtosis = shape_of(level, low, contrast)
-        same(found["std_reconstructed"][s], 4**s * np.sqrt(second + LEAST), level)
+        same(found["std_reconstructed"][s], 4**s * np.sqrt(second + 1e-16), level)
         same(found["skew_reconstructed"][s], skew, level)
         same(found["kurtosis_reconstructed"][s], kurtosis, level)
         same(found["auto_correlation_reconstructed"][..., s, :], level.autocorrelation(low, second, floor), level)
@@ -149,7 +149,7 @@ def test_groups_are_dense_averages(model, gaze_deg):
         variance = [level.covariance(one, one) for one in centered]
         for k in range(N_ORIENTATIONS):
             same(found["magnitude_mean"][k, s], 4**s * level.mean(length[k]), level)
-            same(found["magnitude_std"][k, s], 4**s * np.sqrt(variance[k] + LEAST), level)
+            same(found["magnitude_std"][k, s], 4**s * np.sqrt(variance[k] + 1e-16), level)
             auto = level.autocorrelation(centered[k], variance[k], floor)
             same(found["auto_correlation_magnitude"][:, :, k, s], auto, level)
             for j in range(k):

@@ -90,8 +90,7 @@ class WholePicture(Averages):
         return moments(x)[..., None]
 
     def extremes(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        flat = x.flatten(-2)  # one place for the slope, ties or not
-        return flat.min(-1, keepdim=True).values, flat.max(-1, keepdim=True).values
+        return x.amin((-2, -1))[..., None], x.amax((-2, -1))[..., None]  # ties share the slope
 
 
 #: Mid-points of pairs of samples lie on samples or half-way between them, on either axis.

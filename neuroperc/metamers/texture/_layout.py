@@ -9,11 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: What a feature counts for in the distance that synthesis minimises (plenoptic's recipe for textures).
-DEFAULT_WEIGHTS: dict[str, Any] = {
-    "pixel_statistics": (1.0, 1.0, 1.0, 1.0, 0.0, 0.0),
-    "var_highpass_residual": 100.0,
-}
+
+def default_weights(n_scales: int, *, windowed: bool) -> dict[str, Any]:
+    """Return what groups count for in the distance that synthesis minimises, where it is not 1.
+
+    Of the whole picture it is plenoptic's recipe for textures. Windows add factors that bring contrasts, of about 0.1
+    and without their growth by scales, to the size of the many correlations, which do not know contrast.
+    """
+    weights: dict[str, Any] = {"pixel_statistics": (1, 1, 1, 1, 0, 0), "var_highpass_residual": 100}
+    if windowed:
+        contrast = 4.0 ** -np.arange(n_scales + 1)
+        weights["pixel_statistics"] = (10, 40, 1, 1, 0, 0)
+        weights["std_reconstructed"] = 10 * contrast
+        weights["magnitude_std"] = weights["magnitude_mean"] = 20 * contrast[:-1]
+    return weights
 
 
 @dataclass(frozen=True)
@@ -79,3 +88,14 @@ def complete(name: str, values: Tensor, lags: Tensor, n_orientations: int) -> Te
         square[:, :, column * n_orientations + row] = values
         return square.unflatten(2, (n_orientations, n_orientations))
     return values
+
+
+def tame(name: str, values: Tensor) -> Tensor:
+    """Compress what can be of any size: asinh of skew, and log of kurtosis, which is 1 at least."""
+    if name == "pixel_statistics":
+        mean, variance, skew, kurtosis, *extremes = values.unbind(2)
+        skew, kurtosis = tame("skew", skew), tame("kurtosis", kurtosis)
+        return torch.stack((mean, variance, skew, kurtosis, *extremes), 2)
+    if name.startswith("skew"):
+        return values.asinh()
+    return values.clamp(min=0.5).log() if name.startswith("kurtosis") else values

@@ -26,6 +26,8 @@ class _Floors(NamedTuple):
 _WHOLE, _WINDOWS = _Floors(1e-9, 1e-6), _Floors(1e-6, 1e-4)
 #: The same in units of squared light, for pictures without contrast.
 _LEAST = _Floors(1e-12, 1e-8)
+#: Keeps the slope of a standard deviation finite; 4**s times its root is what an empty map shows.
+_LEAST_ROOT = 1e-16
 
 
 def measure(x: Tensor, maps: Maps, averages: Sequence[Averages]) -> dict[str, Tensor]:
@@ -82,7 +84,7 @@ def _lowpass(maps: list[Tensor], averages: Sequence[Averages], least: Tensor, fl
         "skew": skew,
         "kurtosis": kurtosis,
         "auto_correlation": _bounded(correlation, averages),
-        "std": _growth(second) * (second + _LEAST.second).sqrt(),
+        "std": _growth(second) * (second + _LEAST_ROOT).sqrt(),
         "second": second,
     }
 
@@ -113,7 +115,7 @@ def _bands(maps: Maps, averages: Sequence[Averages], floor: Tensor) -> dict[str,
     )
     return {
         "lags": _bounded(lagged[:, :, :, 1:] * inverse.square()[:, :, :, None], averages).transpose(2, 3),
-        "std": _growth(variance) * (variance + _LEAST.second).sqrt(),
+        "std": _growth(variance) * (variance + _LEAST_ROOT).sqrt(),
         "mean": _growth(variance) * (whole + residual),
         "orientations": covariance * inverse[:, :, row] * inverse[:, :, column],
         "inverse": inverse,

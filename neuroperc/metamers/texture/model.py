@@ -16,7 +16,7 @@ from ...display import Display
 from ..models import _PooledModel
 from ._averages import Averages, WholePicture, WindowAverages
 from ._lags import neighborhood
-from ._layout import DEFAULT_WEIGHTS, Group, complete, groups
+from ._layout import Group, complete, default_weights, groups, tame
 from ._maps import TextureMaps
 from ._measure import measure
 
@@ -45,7 +45,9 @@ class TextureModel(_PooledModel):
         What statistics are taken of: "linear" light as it comes in, or the "srgb" code values that it is shown with.
     weights
         What groups count for in `forward`, and so in the distance that `synthesize` minimises: one number a group, or
-        one an entry. Not named: 1, but 0 for minimum and maximum and 100 for the variance of the high-pass residual.
+        one an entry. Not named: 1, but 0 for minimum and maximum and 100 for the variance of the high-pass residual;
+        over windows also 10 and 40 for the pixels' mean and variance, and 10 / 4**s and 20 / 4**s for the deviations
+        (and means) of low-pass pictures and magnitudes at scale s, as correlations would outweigh contrast.
 
     Attributes
     ----------
@@ -143,6 +145,9 @@ class TextureModel(_PooledModel):
     def forward(self, x: Tensor, fixation_deg: Any = None) -> Tensor:
         """Return weighted statistics without redundant ones (b, n_features), named by `labels_for(c)`.
 
+        Of windows, asinh(skew) and log(kurtosis) stand for skew and kurtosis: one small window across an edge, with a
+        kurtosis of hundreds, would otherwise outweigh all the others in the distance between two pictures.
+
         Parameters
         ----------
         x
@@ -156,6 +161,8 @@ class TextureModel(_PooledModel):
             When `x` is not such a picture, is not finite, or a gaze lies off the screen.
         """
         found = self._measure(x, fixation_deg)
+        if self.windows is not None:
+            found |= {name: tame(name, values) for name, values in found.items()}
         weighted = {name: values * self._weight(name, values) for name, values in found.items()}
         table = self._groups(x.shape[1])
         own = torch.cat([weighted[name].flatten(2, -2) for name, group in table.items() if group.per_channel], 2)
@@ -174,7 +181,7 @@ class TextureModel(_PooledModel):
         -------
         dict of Tensor
             (b, c, ...), with windows a last axis more. Per channel: pixel_statistics (mean, variance, skew, kurtosis,
-            minimum, maximum), auto_correlation_magnitude (m, m, K, S), skew_, kurtosis_, std_reconstructed (S + 1) and
+            minimum, maximum), auto_correlation_magnitude (m, m, K, S), ``{skew,kurtosis,std}_reconstructed`` (S + 1),
             auto_correlation_reconstructed (m, m, S + 1) of the low-pass pictures, the last the residual,
             cross_orientation_correlation_magnitude (K, K, S), magnitude_std (K, S), with windows magnitude_mean (K, S),
             cross_scale_correlation_magnitude (K, K, S - 1), cross_scale_correlation_real (K, 2K, S - 1; real, then
@@ -243,7 +250,8 @@ class TextureModel(_PooledModel):
 
     def _check_weights(self, weights: Mapping[str, Any]) -> dict[str, Tensor]:
         known, out = self._groups(2), {}
-        for name, value in (DEFAULT_WEIGHTS | dict(weights)).items():
+        defaults = default_weights(self.n_scales, windowed=self.windows is not None)
+        for name, value in (defaults | dict(weights)).items():
             check(name in known, "weights", "of groups " + ", ".join(known), name)
             out[name] = torch.as_tensor(np.asarray(value, dtype=float))
             finite(f"weights[{name!r}]", out[name])
