@@ -190,7 +190,7 @@ def dual_pair(d: ArrayT) -> ArrayT:
     --------
     >>> import numpy as np
     >>> dual_pair(np.array([0.0, 2.0])).round(4)
-    array([0.5   , 0.733 ])
+    array([0.5  , 0.733])
     """
     return _observe(d, lambda x, cdf: _both(cdf, x / 2, x / 2))
 
@@ -230,7 +230,7 @@ def dprime(
     proportion
         Proportion correct, of any shape.
     observer
-        `two_afc`, `yes_no`, `abx_independent`, `abx_differencing`, `dual_pair` or `oddity`: any increasing function of d′.
+        `two_afc`, `yes_no`, `abx_independent`, `abx_differencing`, `dual_pair`, `oddity`: any increasing function.
     lapse, n_alternatives
         Undone first, as `with_lapses` does them.
 
