@@ -10,6 +10,7 @@ from .look import STYLE as STYLE
 from .look import figure as figure
 from .look import png as png
 from .look import style as style
+from .psychophysics import psychometric as psychometric
 
 __all__ = [
     "COLORS",
@@ -19,6 +20,7 @@ __all__ = [
     "figure",
     "mark_fixation",
     "png",
+    "psychometric",
     "scanpath",
     "show_image",
     "style",

