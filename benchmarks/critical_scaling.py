@@ -24,6 +24,7 @@ OPTIONS = {"observer": "abx_independent", "convention": "broderick"}
 
 def p_correct(ln_s0: float, ln_gain: float, t: float) -> np.ndarray:
     """Proportion correct at the tested scalings, lapses between 0 and 0.06."""
+    ln_s0, ln_gain = np.clip(ln_s0, -9, 2), np.clip(ln_gain, -4, 7)  # the bounds of ours
     d = np.exp(ln_gain) * np.clip(1 - np.exp(2 * ln_s0) / SCALING**2, 0, None)
     a, b = special.ndtr(d / 2**0.5), special.ndtr(d / 2)
     lapse = 0.06 * special.expit(t)

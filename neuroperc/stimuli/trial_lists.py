@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from .._check import as_rng, check, fail, integer
 from ..data import TRIAL_COLUMNS, StimulusSet, make_trials
 from ._order import Runs, ordered
 
+_DEALS = 20
 _OWN = ("trial", "block", "subject", "session", "stimulus_id")
 
 
@@ -86,13 +87,12 @@ def trials(
     levels = {**({} if ids is None else {"stimulus_id": ids}), **crossed}
     cells = pd.DataFrame(list(itertools.product(*levels.values())), columns=list(levels))
     sides = pd.DataFrame(list(itertools.product(*balanced.values())), columns=list(balanced), index=range(combinations))
-    generator = as_rng(rng)
-    shares = _shares(len(cells), combinations, n_repeats, blocks, generator)
     everything = cells.merge(sides, how="cross") if balanced else cells
     longest = _longest(max_run, everything)
-    codes = np.stack([pd.factorize(everything[name])[0] for name in longest], axis=1) if longest else None
-    runs = Runs(np.empty((len(everything), 0), dtype=int) if codes is None else codes, np.array(list(longest.values())))
-    order = [ordered(share.reshape(-1), runs, generator, longest) for share in shares]
+    codes = [pd.factorize(everything[name])[0] for name in longest]
+    runs = Runs(np.array(codes, dtype=int).reshape(len(codes), len(everything)).T, np.array(list(longest.values()), dtype=int))
+    generator = as_rng(rng)
+    order = _order(lambda: _shares(len(cells), combinations, n_repeats, blocks, generator), runs, generator, longest)
     rows = everything.iloc[np.concatenate(order)].reset_index(drop=True)
     columns: dict[str, Any] = {"condition": _conditions(rows[list(crossed)])} | {str(c): rows[c] for c in rows}
     block = np.repeat(np.arange(blocks), [len(part) for part in order])
@@ -146,12 +146,32 @@ def _check_shares(repeats: int, blocks: int, combinations: int) -> None:
 def _shares(
     n_cells: int, combinations: int, repeats: int, blocks: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Return for each block how often every (cell, combination) occurs: blocks share cells equally, and all blocks
-    together share the combinations equally.
-    """  # fmt: skip
-    deck = np.tile(np.repeat(np.arange(combinations), repeats // combinations), (n_cells, 1))
-    dealt = rng.permuted(deck, axis=1).reshape(n_cells, blocks, -1)
+    """Return for each block how often every (cell, combination) occurs.
+
+    Every cell is dealt random rounds of all combinations, and blocks take equal parts: no block has a combination more
+    than once more often than another.
+    """
+    rounds = np.tile(np.arange(combinations), (n_cells, repeats // combinations, 1))
+    dealt = rng.permuted(rounds, axis=-1).reshape(n_cells, blocks, -1)
     return [(dealt[:, b, :, None] == np.arange(combinations)).sum(axis=1) for b in range(blocks)]
+
+
+def _order(
+    deal: Callable[[], list[np.ndarray]], runs: Runs, rng: np.random.Generator, longest: Mapping[str, int]
+) -> list[np.ndarray]:
+    """Order block after block; deal again when the constraint cannot be kept."""
+    for _ in range(_DEALS):
+        state, order = runs.copy(), []
+        for share in deal():
+            part = ordered(share.reshape(-1), state, rng)
+            if part is None:
+                break
+            order.append(part)
+        else:
+            return order
+    fail(
+        "max_run", "such that an order exists", dict(longest), "None was found. Allow longer runs, or add levels.",
+    )  # fmt: skip
 
 
 def _longest(max_run: Any, table: pd.DataFrame) -> dict[str, int]:

@@ -33,6 +33,8 @@ _TIMING: dict[str, dict[str, Any]] = {
     # After Freeman & Simoncelli 2011 from memory, not checked with the paper.
     "abx": {"presentation_s": 0.2, "gap_s": [0.5, 1.0], "response_s": None},
 }
+_TEXT = ("subject", "session", "stimulus_id", "condition", "response", "reason", "image", "comparison", "answer",
+         "first_id", "second_id")  # fmt: skip
 _BALANCE: dict[str, dict[str, list[Any]]] = {
     "abx": {"swapped": [False, True], "answer": ["first", "second"]},
     "split_screen": {"swapped": [False, True], "answer": ["left", "right"]},
@@ -156,8 +158,8 @@ class Task:
             data["linear"].to_numpy(), display=Display.from_dict(json.loads(data.attrs["display"])),
             table=pd.DataFrame(columns, index=pd.Index(ids, name="stimulus_id")),
         )  # fmt: skip
-        text = {"subject": str, "session": str, "answer": str, "image": str, "response": str}
-        read = pd.read_csv(root / "trials.csv", dtype=text, keep_default_na=False, na_values={"scaling": [""], "rt_s": [""]})
+        empty = {name: [""] for name in ("set_size", "target_present", "correct", "rt_s", "found", "scaling", "dprime")}
+        read = pd.read_csv(root / "trials.csv", dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=empty)
         return cls(
             data.attrs["task"], stimuli, check_trials(read), data["index"].to_numpy(),
             json.loads(data.attrs["timing"]), float(data.attrs["bar_deg"]), float(data.attrs["spot_deg"]),
