@@ -98,6 +98,7 @@ def plot(result: Result) -> Figure:
                 quantity="scaling of the metamers", ax=ax,
             )  # fmt: skip
             ax.axvline(own, color="black", linestyle="--", linewidth=0.9, label="the observer's own windows")
-            ax.legend(loc="lower right" if own < 0.5 else "upper left", fontsize=7)
+            ax.legend(loc="lower right", fontsize=7)
+            ax.set_ylim(0.1, 1.02)
             ax.set_title(f"simulated observer, windows of scaling {own:g}")
     return canvas

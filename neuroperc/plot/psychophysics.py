@@ -69,21 +69,31 @@ def psychometric(
     >>> psychometric([0.2, 0.3, 0.5], [18, 25, 34], [36, 36, 36], label="ABX").get_ylabel()
     'proportion correct'
     """
-    x, k, n = (np.asarray(values, dtype=float) for values in (level, n_correct, np.broadcast_to(n_trials, np.shape(level))))
+    x, k, n = (
+        np.asarray(values, dtype=float) for values in (level, n_correct, np.broadcast_to(n_trials, np.shape(level)))
+    )
     check(x.ndim == 1 and x.size > 0, "level", "a list of numbers", x.shape)
     check(len(x) == k.size == n.size, "n_correct and n_trials", f"{len(x)} counts, as many as levels", (k.size, n.size))
     for name, values in (("level", x), ("n_correct", k), ("n_trials", n)):
         finite(name, values)
     check(bool((n > 0).all() and (k >= 0).all() and (k <= n).all()), "n_correct", "between 0 and n_trials", k.tolist())
     check(not log or bool((x > 0).all()), "level", "above 0 on a logarithmic axis", float(x.min()), "Pass log=False.")
-    check(threshold is None or interval_of, "interval_of", "given with a threshold", interval_of, "Say what the band is.")
+    check(
+        threshold is None or interval_of, "interval_of", "given with a threshold", interval_of, "Say what the band is."
+    )
     ax = axes(ax)
     # Clopper and Pearson: quantiles of beta distributions
     low = np.where(k > 0, beta.ppf(0.025, np.maximum(k, 0.5), n - k + 1), 0)
     high = np.where(k < n, beta.ppf(0.975, k + 1, np.maximum(n - k, 0.5)), 1)
     p = k / n
     bars = ax.errorbar(
-        x, p, [p - low, high - p], fmt="o", capsize=0, elinewidth=1, label=f"{label}, 95 % interval of each proportion".lstrip(", ")
+        x,
+        p,
+        [p - low, high - p],
+        fmt="o",
+        capsize=0,
+        elinewidth=1,
+        label=f"{label}, 95 % interval of each proportion".lstrip(", "),
     )
     color = bars.lines[0].get_color()
     edges = np.log([x.min(), x.max()]) if log else np.array([x.min(), x.max()])

@@ -239,7 +239,9 @@ def _residual(match: str, picture: Tensor, wanted: Any, weights: Any) -> float:
     if match == "contrast":
         return spread / mean - wanted
     if match == "histogram":
-        return float(np.sqrt(np.mean((_quantiles(picture, (np.arange(len(wanted)) + 0.5) / len(wanted)) - wanted) ** 2)))
+        return float(
+            np.sqrt(np.mean((_quantiles(picture, (np.arange(len(wanted)) + 0.5) / len(wanted)) - wanted) ** 2))
+        )
     left = _amplitude(picture).numpy(force=True) - wanted
     return float(np.sqrt((left**2).mean() / (wanted**2).mean()))
 

@@ -90,7 +90,9 @@ def trials(
     everything = cells.merge(sides, how="cross") if balanced else cells
     longest = _longest(max_run, everything)
     codes = [pd.factorize(everything[name])[0] for name in longest]
-    runs = Runs(np.array(codes, dtype=int).reshape(len(codes), len(everything)).T, np.array(list(longest.values()), dtype=int))
+    runs = Runs(
+        np.array(codes, dtype=int).reshape(len(codes), len(everything)).T, np.array(list(longest.values()), dtype=int)
+    )
     generator = as_rng(rng)
     order = _order(lambda: _shares(len(cells), combinations, n_repeats, blocks, generator), runs, generator, longest)
     rows = everything.iloc[np.concatenate(order)].reset_index(drop=True)
@@ -143,9 +145,7 @@ def _check_shares(repeats: int, blocks: int, combinations: int) -> None:
           f"Use {-(-repeats // blocks) * blocks} repeats.")  # fmt: skip
 
 
-def _shares(
-    n_cells: int, combinations: int, repeats: int, blocks: int, rng: np.random.Generator
-) -> list[np.ndarray]:
+def _shares(n_cells: int, combinations: int, repeats: int, blocks: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Return for each block how often every (cell, combination) occurs.
 
     Every cell is dealt random rounds of all combinations, and blocks take equal parts: no block has a combination more

@@ -27,7 +27,9 @@ def pictures(n=3, channels=1, seed=0, low=0.3, high=0.6):
 
 
 def test_every_cell_and_combination_occurs_as_often_as_asked():
-    table = trials(["a", "b"], factors={"sf_cpd": [1, 2]}, balance={**SIDES, "order": [0, 1]}, repeats=8, n_blocks=2, rng=0)
+    table = trials(
+        ["a", "b"], factors={"sf_cpd": [1, 2]}, balance={**SIDES, "order": [0, 1]}, repeats=8, n_blocks=2, rng=0
+    )
     assert len(table) == 32
     assert set(table.groupby(["block", "stimulus_id", "sf_cpd"]).size()) == {4}
     assert set(table.groupby(["stimulus_id", "sf_cpd", "side", "order"]).size()) == {2}
@@ -51,7 +53,9 @@ def test_positions_are_uniform_without_constraints():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_runs_stay_short_also_across_blocks(seed):
-    table = trials(["a", "b", "c"], balance=SIDES, repeats=6, n_blocks=3, max_run={"stimulus_id": 1, "side": 2}, rng=seed)
+    table = trials(
+        ["a", "b", "c"], balance=SIDES, repeats=6, n_blocks=3, max_run={"stimulus_id": 1, "side": 2}, rng=seed
+    )
     assert longest(table["stimulus_id"]) == 1
     assert longest(table["side"]) <= 2
 
@@ -116,7 +120,11 @@ def test_the_list_goes_into_a_psychopy_folder(tmp_path):
     read = npc.data.read_psychopy_conditions(tmp_path / "lab")
     assert read["stimulus_id"].tolist() == table["stimulus_id"].tolist()
     assert read["side"].tolist() == table["side"].tolist()
-    assert json.loads((tmp_path / "lab" / "manifest.json").read_text())["columns"][:3] == ["subject", "session", "trial"]
+    assert json.loads((tmp_path / "lab" / "manifest.json").read_text())["columns"][:3] == [
+        "subject",
+        "session",
+        "trial",
+    ]
 
 
 def grey(x):
@@ -211,7 +219,9 @@ def test_encoding_precision_movies_and_places_survive():
     assert made[0].dtype == torch.float32
     assert made.to_encoding("linear")[1].mean().item() == pytest.approx(0.2, abs=1e-6)
     assert made.table["x_deg"].tolist() == [1, 1]
-    clip = npc.StimulusSet.from_arrays(0.5 * np.random.default_rng(0).random((2, 3, 1, 32, 40)), display=DISPLAY, fps=30)
+    clip = npc.StimulusSet.from_arrays(
+        0.5 * np.random.default_rng(0).random((2, 3, 1, 32, 40)), display=DISPLAY, fps=30
+    )
     assert equalize(clip, match="contrast", target=0.2).report["after"].tolist() == pytest.approx([0.2, 0.2])
 
 

@@ -156,7 +156,7 @@ def grid_profile(curve: Curve, k: np.ndarray, n: np.ndarray, nodes: np.ndarray) 
     For the many resamples of a calibration: no iterations, one matrix product and a parabola through three gains.
     `n` is (level,), the same for every row.
     """
-    gains = np.linspace(-2.5, 5.5, 33)
+    gains = np.linspace(-2.5, 5.5, 81)
     p = curve.p(nodes[:, None, None], gains[:, None], 0.0)
     logit = special.logit(p).reshape(-1, p.shape[-1]).astype(np.float32)
     base = (n * np.log1p(-p)).sum(axis=-1).astype(np.float32)

@@ -295,8 +295,10 @@ def _summary(
         members[kind] = table
     pairs = rows[["comparison", "subject"]].astype(str).drop_duplicates().sort_values(["comparison", "subject"])
     lapses = pairs.assign(lapse=special.expit(theta[groups["lapse", "lapse"]]))
-    subjects = members["subject"].astype({"comparison": str, "subject": str}).merge(
-        lapses.astype({"comparison": str}), how="inner"
+    subjects = (
+        members["subject"]
+        .astype({"comparison": str, "subject": str})
+        .merge(lapses.astype({"comparison": str}), how="inner")
     )
     spread = pd.DataFrame(
         [(who, what, model.precision[groups[who, what]][0] ** -0.5) for who, what in _random(model)],

@@ -108,9 +108,16 @@ class Task:
         coords: dict[str, Any] = {"stimulus_id": ("stimulus", np.array(self.stimuli.ids, dtype=object))}
         for name, column in self.stimuli.table.items():
             values = column.to_numpy()
-            coords[str(name)] = ("stimulus", values if values.dtype.kind in "fiub" else column.astype(str).to_numpy(object))
+            coords[str(name)] = (
+                "stimulus",
+                values if values.dtype.kind in "fiub" else column.astype(str).to_numpy(object),
+            )
         dims = ("stimulus", "channel", "y", "x")
-        arrays = {"linear": (dims, linear), "codes": (dims, codes), "index": (("trial", "interval", "side"), self.index)}
+        arrays = {
+            "linear": (dims, linear),
+            "codes": (dims, codes),
+            "index": (("trial", "interval", "side"), self.index),
+        }
         facts = {
             "kind": "neuroperc.task", "task": self.name, "timing": json.dumps(dict(self.timing)),
             "bar_deg": self.bar_deg, "spot_deg": self.spot_deg, "display": json.dumps(self.stimuli.display.to_dict()),
