@@ -1,4 +1,4 @@
-"""Critical scaling: do the intervals cover, and does the method find the windows of an observer that we built?"""
+"""Critical scaling: whether the intervals cover, and whether the windows of simulated observers are found."""
 
 from dataclasses import dataclass
 
@@ -94,11 +94,11 @@ def plot(result: Result) -> Figure:
             npplot.psychometric(
                 d["scaling"], d["n_correct"], d["n_trials"],
                 curve=lambda x, d=d: np.interp(np.log(x), np.log(d["curve_at"]), d["curve"]),
-                threshold=(d["critical"], float(d["low"]), float(d["high"])), interval_of="95 % interval of s₀ (trials)",
-                quantity="scaling of the metamers", ax=ax,
+                threshold=(d["critical"], float(d["low"]), float(d["high"])),
+                interval_of="95 % interval of s₀ (trials)", quantity="scaling of the metamers", ax=ax,
             )  # fmt: skip
             ax.axvline(own, color="black", linestyle="--", linewidth=0.9, label="the observer's own windows")
-            ax.legend(loc="lower right", fontsize=7)
             ax.set_ylim(0.1, 1.02)
+            ax.legend(loc="lower right", fontsize=7)
             ax.set_title(f"simulated observer, windows of scaling {own:g}")
     return canvas

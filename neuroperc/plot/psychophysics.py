@@ -104,15 +104,15 @@ def psychometric(
         ax.plot(fine, curve(fine), color=color)
     if log:
         ax.set_xscale("log")
-        ax.set_xticks(x, [f"{value:.3g}" for value in x])
+        ax.set_xticks(x, [f"{value:.2g}" for value in x])
         ax.minorticks_off()
-    ax.set(xlim=(fine[0], fine[-1]), ylim=(min(0.3 if n_alternatives > 2 else 0.4, low.min() - 0.02), 1.02))
+    chance = 1 / integer("n_alternatives", n_alternatives, 2)
+    ax.set(xlim=(fine[0], fine[-1]), ylim=(max(0, min(chance - 0.1, low.min() - 0.02)), 1.02))
     if threshold is not None:
         _threshold(ax, threshold, interval_of, color, (fine[0], fine[-1]))
-    chance = 1 / integer("n_alternatives", n_alternatives, 2)
     ax.axhline(chance, color="black", linestyle=":", linewidth=0.8)
     ax.set(xlabel=quantity, ylabel="proportion correct")
-    ax.legend(loc="upper left" if p[0] < 0.75 else "lower right")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1))
     return ax
 
 

@@ -1,4 +1,4 @@
-"""The likelihood against metrics' own functions, the fit and its limits against scipy.optimize, slopes against differences."""
+"""The likelihood against metrics' own functions, the fit and its limits against scipy.optimize, slopes."""
 
 import numpy as np
 import pytest

@@ -85,8 +85,8 @@ def test_power_grows_with_subjects_and_is_the_level_without_a_difference():
 
 @pytest.mark.parametrize(
     ("task", "rule"),
-    [("abx", "abx_independent"), ("abx", "abx_differencing"), ("split_screen", "dual_pair"), ("split_screen", "two_afc"),
-     ("oddity", "oddity")],
+    [("abx", "abx_independent"), ("abx", "abx_differencing"), ("split_screen", "dual_pair"),
+     ("split_screen", "two_afc"), ("oddity", "oddity")],
 )  # fmt: skip
 @pytest.mark.parametrize("lapse", [0.0, 0.2])
 def test_a_simulated_observer_scores_what_the_formula_says(task, rule, lapse):
@@ -120,7 +120,7 @@ def test_dual_pair_is_the_larger_of_two_differences():
 
 
 def test_an_observer_with_windows_is_blind_below_them():
-    """Averages over windows are linear: a picture moved within the null space of an observer's windows looks the same."""
+    """Averages are linear: a picture moved within the null space of an observer's windows looks the same."""
     display = npc.Display.from_px_per_deg(2, resolution_px=(24, 24))
     model = mm.LuminanceModel(display, scaling=0.6)
     generator = torch.Generator().manual_seed(0)

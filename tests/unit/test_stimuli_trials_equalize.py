@@ -97,10 +97,10 @@ def test_what_cannot_be_is_refused(options, says):
 
 
 def test_an_order_that_cannot_exist_is_refused():
-    # 4 conditions of 2 trials each must alternate in three columns at once: from any trial only its opposite may follow.
+    # All three columns must alternate at once, so that from any trial only its opposite may follow.
+    runs = {"stimulus_id": 1, "side": 1, "x": 1}
     with pytest.raises(ValueError, match=r"max_run must be such that an order exists.*Allow longer runs"):
-        trials(["a", "b"], factors={"x": [0, 1]}, balance=SIDES, repeats=2, max_run={"stimulus_id": 1, "side": 1, "x": 1},
-               rng=0)  # fmt: skip
+        trials(["a", "b"], factors={"x": [0, 1]}, balance=SIDES, repeats=2, max_run=runs, rng=0)
 
 
 @pytest.mark.parametrize(

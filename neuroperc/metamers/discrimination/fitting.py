@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +12,7 @@ from scipy.stats import chi2
 
 from ..._check import as_rng, check, finite, integer, one_of
 from ...metrics.detection import Convention
-from ._likelihood import OBSERVERS, Curve, coarse, cost_of, grid_profile, observer_of, profile
+from ._likelihood import OBSERVERS, Curve, coarse, cost_of, grid_profile, profile
 
 Observer = Literal["abx_independent", "abx_differencing", "dual_pair", "two_afc", "oddity"]
 IntervalKind = Literal["calibrated", "profile", "bootstrap"]
@@ -195,8 +196,9 @@ def fit_critical_scaling(
         "deviance": 2 * (best.cost - saturated),
     }  # fmt: skip
     return CriticalScalingFit(
-        **{name: values.reshape(shape) for name, values in made.items()}, calibration=calibration.reshape(*shape, 2), scaling=s,
-        n_correct=k, n_trials=n, observer=observer, convention=convention, interval=interval, level=level, lapse_bounds=bounds,
+        **{name: values.reshape(shape) for name, values in made.items()}, calibration=calibration.reshape(*shape, 2),
+        scaling=s, n_correct=k, n_trials=n, observer=observer, convention=convention, interval=interval, level=level,
+        lapse_bounds=bounds,
     )  # fmt: skip
 
 
@@ -245,7 +247,7 @@ def _nodes(s: np.ndarray) -> np.ndarray:
     """Return ln s0 from far below the lowest scaling to the highest; every tested scaling (a kink) is a node."""
     ln_s = np.log(np.unique(s))
     below = np.linspace(ln_s[0] + np.log(_BELOW), ln_s[0], 13)
-    return np.concatenate([below, *(np.linspace(a, b, 9)[1:] for a, b in zip(ln_s[:-1], ln_s[1:], strict=True))])
+    return np.concatenate([below, *(np.linspace(a, b, 9)[1:] for a, b in itertools.pairwise(ln_s))])
 
 
 def _surface(curve: Curve, k: np.ndarray, n: np.ndarray, within: float) -> _Surface:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ import xarray as xr
 from torch import Tensor
 
 from ... import __version__
-from ..._check import as_rng, atomic_path, check, fail, integer, non_negative, one_of
+from ..._check import as_rng, atomic_path, check, integer, non_negative, one_of
 from ...color import linear_to_srgb
 from ...data import StimulusSet, check_trials
 from ...display import Display
@@ -100,9 +100,10 @@ class Task:
         return shown * (1 - weight) + light * weight
 
     def to_xarray(self) -> xr.Dataset:
-        """Return the pictures as labelled arrays: ``linear`` and 8-bit sRGB ``codes`` (stimulus, channel, y, x), the
-        table as coordinates, and ``index`` (trial, interval, side).
-        """  # fmt: skip
+        """Return the pictures as labelled arrays, the table as coordinates, and ``index`` (trial, interval, side).
+
+        ``linear`` and 8-bit sRGB ``codes`` are (stimulus, channel, y, x).
+        """
         linear = np.stack([p.numpy(force=True) for p in self.stimuli.to_encoding("linear")])
         codes = np.round(255 * linear_to_srgb(linear.astype(np.float64))).astype(np.uint8)
         coords: dict[str, Any] = {"stimulus_id": ("stimulus", np.array(self.stimuli.ids, dtype=object))}
@@ -187,7 +188,7 @@ def abx_task(
     session: str = "",
     rng: int | np.random.Generator,
 ) -> Task:
-    """Make an ABX task: two different pictures, then one of them again; which one was it?
+    """Make an ABX task: two different pictures, then one of them again, and which one it was is asked.
 
     Parameters
     ----------
@@ -246,7 +247,7 @@ def split_screen_task(
     session: str = "",
     rng: int | np.random.Generator,
 ) -> Task:
-    """Make a split-screen task: a picture, then the same with one half replaced; did the left or the right change?
+    """Make a split-screen task: a picture, then the same with its left or its right half replaced.
 
     Parameters
     ----------
@@ -302,7 +303,7 @@ def oddity_task(
     session: str = "",
     rng: int | np.random.Generator,
 ) -> Task:
-    """Make a three-alternative oddity task: three pictures, one of which differs; which?
+    """Make a three-alternative oddity task: three pictures, one of which differs.
 
     Parameters
     ----------
@@ -392,7 +393,7 @@ def _pairs(table: pd.DataFrame, comparison: str) -> dict[tuple[str, float], np.n
 
 
 def _take_turns(
-    cells: Sequence[tuple[str, float]], pairs: Mapping[tuple[str, float], np.ndarray], rng: np.random.Generator
+    cells: list[Any], pairs: Mapping[tuple[str, float], np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
     """Return a pair for every trial; within a cell each pair is used about equally often, in random order."""
     two, codes = np.empty((len(cells), 2), dtype=np.int64), pd.factorize(pd.Series(cells))
@@ -420,7 +421,7 @@ _LAYOUT = {"abx": _lay_abx, "oddity": _lay_oddity, "split_screen": _lay_split}
 
 
 def _furniture(display: Display, shape: tuple[int, int], bar_deg: float, spot_deg: float) -> tuple[Tensor, Tensor]:
-    """Return the opacity and the light (h, w) of the grey bar, whose outer quarters are raised cosines, and the spot."""
+    """Return the opacity and the light (h, w) of spot and grey bar, whose outer quarters are raised cosines."""
     x = (torch.arange(shape[1], dtype=torch.float64) - (shape[1] - 1) / 2) / display.px_per_deg
     y = (torch.arange(shape[0], dtype=torch.float64) - (shape[0] - 1) / 2) / display.px_per_deg
     weight = torch.zeros(shape, dtype=torch.float64)
