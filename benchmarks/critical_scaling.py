@@ -18,7 +18,7 @@ from benchmarks.timing import interleave, write
 from neuroperc import metamers
 
 SCALING = np.geomspace(0.063, 0.27, 8)
-N_TRIALS, N_LOOP = 36, 20
+N_TRIALS, N_LOOP = 36, 8
 OPTIONS = {"observer": "abx_independent", "convention": "broderick"}
 
 
