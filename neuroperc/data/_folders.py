@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,14 @@ def read_table(path: Path, kinds: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def _truth(value: str) -> bool:
+    return {"True": True, "False": False}[value]
+
+
+#: Types of counts and yes-or-no columns that may be missing, as in Trials, and how each is read.
+_NULLABLE: dict[str, Callable[[str], Any]] = {"Int64": int, "boolean": _truth}
+
+
 def is_text(column: pd.Series[Any]) -> bool:
     """Whether a column holds text only, apart from missing values."""
     known = column.dtype in (TEXT, np.dtype(object))
@@ -132,6 +140,8 @@ def is_text(column: pd.Series[Any]) -> bool:
 def _kind(name: str, column: pd.Series[Any]) -> dict[str, Any]:
     dtype = column.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
+        return {"dtype": str(dtype)}
+    if str(dtype) in _NULLABLE:
         return {"dtype": str(dtype)}
     missing = column.isna().to_numpy()
     remedy = "Turn it into numbers, truth values or text, or keep it in truth."
@@ -145,10 +155,13 @@ def _typed(raw: pd.Series[Any], kind: dict[str, Any], path: Path) -> Any:
         missing = set(kind["missing"])
         return pd.Series([None if row in missing else value for row, value in enumerate(raw)], dtype=TEXT)
     try:
+        if dtype in _NULLABLE:
+            read = _NULLABLE[dtype]
+            return pd.array([read(v) if v else pd.NA for v in raw], dtype=dtype)
         if dtype == "bool":
             return raw.map({"True": True, "False": False}).astype(bool)
         if dtype.startswith("float"):
             return np.array([float(v) if v else np.nan for v in raw], dtype=dtype)
         return np.array([int(v) for v in raw], dtype=dtype)
-    except ValueError as error:
+    except (KeyError, ValueError) as error:
         fail(path.name, f"numbers in column {raw.name!r}", f"{path} ({error})", "It was edited; save it again.")

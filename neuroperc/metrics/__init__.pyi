@@ -21,6 +21,7 @@ from .detection import criterion_yes_no as criterion_yes_no
 from .detection import critical_scaling as critical_scaling
 from .detection import dprime as dprime
 from .detection import dprime_yes_no as dprime_yes_no
+from .detection import dual_pair as dual_pair
 from .detection import loglinear_rate as loglinear_rate
 from .detection import oddity as oddity
 from .detection import two_afc as two_afc

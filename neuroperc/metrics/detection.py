@@ -166,6 +166,35 @@ def abx_differencing(d: ArrayT) -> ArrayT:
     return _observe(d, lambda x, cdf: _both(cdf, x / 2**0.5, x / 6**0.5))
 
 
+def dual_pair(d: ArrayT) -> ArrayT:
+    """Proportion correct when one of two pairs differs and the larger difference is chosen: Φ(d/2)² + Φ(−d/2)².
+
+    Two halves of a screen are each shown twice and one of them changes (split screen), or four intervals are shown as
+    two pairs (4IAX). The sign of the change is not known, so its size is what is compared.
+
+    Parameters
+    ----------
+    d
+        d′ between the two members of the pair that differs, of any shape.
+
+    Returns
+    -------
+    array
+        Shape of `d`, from 0.5 at d = 0.
+
+    References
+    ----------
+    .. [1] N A Macmillan, C D Creelman (2005). Detection theory: a user's guide.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dual_pair(np.array([0.0, 2.0])).round(4)
+    array([0.5  , 0.733])
+    """
+    return _observe(d, lambda x, cdf: _both(cdf, x / 2, x / 2))
+
+
 def oddity(d: ArrayT) -> ArrayT:
     """Proportion correct in three-alternative oddity (the triangle test), by the exact integral.
 
@@ -201,7 +230,7 @@ def dprime(
     proportion
         Proportion correct, of any shape.
     observer
-        `two_afc`, `yes_no`, `abx_independent`, `abx_differencing` or `oddity`: any increasing function of d′.
+        `two_afc`, `yes_no`, `abx_independent`, `abx_differencing`, `dual_pair`, `oddity`: any increasing function.
     lapse, n_alternatives
         Undone first, as `with_lapses` does them.
 

@@ -11,6 +11,7 @@ from .look import figure as figure
 from .look import png as png
 from .look import style as style
 from .metamers import metamer_sheet as metamer_sheet
+from .psychophysics import psychometric as psychometric
 
 __all__ = [
     "COLORS",
@@ -21,6 +22,7 @@ __all__ = [
     "mark_fixation",
     "metamer_sheet",
     "png",
+    "psychometric",
     "scanpath",
     "show_image",
     "style",

@@ -118,3 +118,35 @@ def test_no_global_state_and_repeatable_bytes():
 def test_pyplot_is_not_loaded():
     code = "import neuroperc.plot as p; p.figure(); import sys; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_psychometric_draws_data_curve_threshold_and_names_its_intervals():
+    ax = plot.psychometric(
+        [0.1, 0.2, 0.4],
+        [9, 14, 18],
+        18,
+        curve=lambda x: 0.5 + 0 * x,
+        threshold=(0.15, 0.0, 0.18),
+        interval_of="95 % of s0",
+    )
+    names = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert names == ["95 % of s0", "95 % interval of each proportion"]
+    assert [t.get_text() for t in ax.texts] == ["◂"]  # the open side
+    low = ax.collections[0].get_segments()[0][0][1]
+    assert low == pytest.approx(0.260191, abs=1e-6)  # Clopper-Pearson of 9 in 18
+    assert plot.psychometric([0.1, 0.2], [1, 2], [3, 3], ax=ax) is ax
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"n_correct": [4, 1]}, "n_correct must be between 0 and n_trials"),
+        ({"n_correct": [1]}, "2 counts, as many as levels"),
+        ({"level": [0, 1]}, "Pass log=False"),
+        ({"threshold": (1, 1, 1)}, "Say what the band is"),
+        ({"level": [1, np.nan]}, "1 NaN"),
+    ],
+)
+def test_bad_counts_are_named(options, says):
+    with pytest.raises(ValueError, match=says):
+        plot.psychometric(**{"level": [1, 2], "n_correct": [1, 1], "n_trials": [3, 3], **options})
