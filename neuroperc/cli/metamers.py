@@ -27,6 +27,7 @@ __all__ = ["metamer_files"]
 
 _MODELS: dict[str, Any] = {"luminance": LuminanceModel, "energy": EnergyModel, "texture": TextureModel}
 _NAMES = (*_MODELS, "neurofovea")
+_WINDOW: dict[str, Any] = {"luminance": "gaussian", "energy": "gaussian", "texture": "cosine", "neurofovea": "cosine"}
 
 
 def metamer_files(
@@ -97,7 +98,7 @@ def metamer_files(
     files = [target / f"{stem}_seed{seed}.png" for seed in seeds]
     for image, path in zip(made, files, strict=True):
         save_image(image.cpu(), path)
-    windows = PoolingWindows(display, scaling, "gaussian", fixation_deg)
+    windows = PoolingWindows(display, scaling, _WINDOW[model], fixation_deg)
     shown = [torch.from_numpy(read_picture(path)) for path in files]
     rows, residual = _judge(shown, picture.cpu(), windows)
     settings = {
@@ -105,7 +106,7 @@ def metamer_files(
         "px_per_deg": display.px_per_deg, "geometry": display.geometry, "neuroperc": __version__,
         "torch": torch.__version__,
     }  # fmt: skip
-    table = pd.DataFrame({"file": [p.name for p in files], "seed": list(seeds)}).assign(**facts, **rows, **settings)
+    table = pd.DataFrame({"file": [p.name for p in files], "seed": list(seeds)} | facts | rows | settings)
     with atomic_path(target / "metamers.csv") as path:
         table.to_csv(path, index=False)
     titles = [f"{model}, s = {scaling:g}, seed {seed}" for seed in seeds]
@@ -136,11 +137,12 @@ def _make(
     model = _MODELS[name](display, scaling=scaling, fixation_deg=fixation_deg).to(picture.device)
     result = synthesize(
         model, picture, steps=steps, optimizer="lbfgs", balance=name != "luminance", fixed=1 - model.coverage,
-        n_samples=len(seeds), rng=list(seeds), progress=progress,
+        stages=None if name == "luminance" else "together", stage_tolerance=1e-3, n_samples=len(seeds), rng=list(seeds),
+        progress=progress,
     )  # fmt: skip
     images = result.image.reshape(-1, *picture.shape)
     report = result.report().reset_index(drop=True)
-    columns = [c for c in report if c in ("loss", "converged") or c.startswith("residual ")]
+    columns = [str(c) for c in report if str(c).startswith(("loss", "converged", "residual"))]
     return list(images), {c.replace(" ", "_"): report[c].to_numpy() for c in columns}
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,21 +57,70 @@ def banded(x: Tensor, band: Band, axis: int, count: int, edges: Edges) -> Tensor
     What lies beyond the picture is its edge repeated, or zero.
     """
     band = band._replace(matrix=band.matrix.to(x.device, x.dtype))
-    if not unwatched(x):
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return _by_unfolding(x, band, axis, count, edges)
+    return _block_by_block(x, band, axis, count, edges) if unwatched(x) else _Banded.apply(x, band, axis, count, edges)
+
+
+def _block_by_block(x: Tensor, band: Band, axis: int, count: int, edges: Edges) -> Tensor:
     shape = list(x.shape)
     shape[axis] = count
     out = x.new_empty(shape)
-    if axis == -1:
-        source, target = x.reshape(-1, x.shape[-1]), out.view(-1, count)
-        for inputs, outputs, matrix in _blocks(band, x.shape[-1], count, edges):
-            torch.mm(source[:, inputs], matrix, out=target[:, outputs])
-        return out
-    for inputs, outputs, matrix in _blocks(band, x.shape[-2], count, edges):
-        flipped = matrix.T.contiguous()
-        for source, target in zip(x.reshape(-1, *x.shape[-2:]), out.view(-1, *out.shape[-2:]), strict=True):
-            torch.mm(flipped, source[inputs], out=target[outputs])
+    source, target = _matrices(x, axis), _matrices(out, axis)
+    for inputs, outputs, matrix in _blocks(band, x.shape[axis], count, edges):
+        for one, other in zip(source, target, strict=True):
+            if axis == -1:
+                torch.mm(one[:, inputs], matrix, out=other[:, outputs])
+            else:
+                torch.mm(matrix.T, one[inputs], out=other[outputs])
     return out
+
+
+def _block_by_block_back(y: Tensor, band: Band, axis: int, size: int, edges: Edges) -> Tensor:
+    """Return the transpose of `_block_by_block`: to `size` inputs."""
+    shape = list(y.shape)
+    shape[axis] = size
+    out = y.new_zeros(shape)
+    source, target = _matrices(y, axis), _matrices(out, axis)
+    for inputs, outputs, matrix in _blocks(band, size, y.shape[axis], edges):
+        for one, other in zip(source, target, strict=True):
+            if axis == -1:
+                other[:, inputs].addmm_(one[:, outputs], matrix.T)
+            else:
+                other[inputs].addmm_(matrix, one[outputs])
+    return out
+
+
+def _matrices(x: Tensor, axis: int) -> Sequence[Tensor]:
+    """Return matrices to be filtered: one of all rows along the last axis, else one a picture."""
+    x = x.contiguous()
+    return [x.view(-1, x.shape[-1])] if axis == -1 else x.view(-1, *x.shape[-2:]).unbind()
+
+
+class _Banded(torch.autograd.Function):
+    """The filter with its transpose as the way back, and the other way round."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, band: Band, axis: int, count: int, edges: Edges) -> Tensor:
+        ctx.how, ctx.size = (band, axis, edges), x.shape[axis]
+        return _block_by_block(x, band, axis, count, edges)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        band, axis, edges = ctx.how
+        return _BandedBack.apply(grads[0], band, axis, ctx.size, edges), None, None, None, None
+
+
+class _BandedBack(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, band: Band, axis: int, size: int, edges: Edges) -> Tensor:
+        ctx.how, ctx.count = (band, axis, edges), y.shape[axis]
+        return _block_by_block_back(y, band, axis, size, edges)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        band, axis, edges = ctx.how
+        return _Banded.apply(grads[0], band, axis, ctx.count, edges), None, None, None, None
 
 
 def _blocks(band: Band, size: int, count: int, edges: Edges) -> Iterator[tuple[slice, slice, Tensor]]:
@@ -91,7 +140,7 @@ def _blocks(band: Band, size: int, count: int, edges: Edges) -> Iterator[tuple[s
 
 
 def _by_unfolding(x: Tensor, band: Band, axis: int, count: int, edges: Edges) -> Tensor:
-    """Return the same, block beside block in one product, for gradients and `torch.compile`."""
+    """Return the same, block beside block in one product, for `torch.compile` and function transforms."""
     matrix, step, before = band
     n_blocks = -(-count // matrix.shape[1])
     x = _pad(x, axis, before, max((n_blocks - 1) * step + len(matrix), before + x.shape[axis]), edges)

@@ -16,8 +16,6 @@ from .look import figure, style
 
 __all__ = ["metamer_sheet"]
 
-_COLUMNS = 3
-
 
 def metamer_sheet(
     target: Any,
@@ -63,16 +61,17 @@ def metamer_sheet(
     >>> pooling = PoolingWindows(Display.from_px_per_deg(4, resolution_px=(48, 64)), 1.0)
     >>> grey = torch.full((1, 48, 64), 0.2)
     >>> len(metamer_sheet(grey, [grey], windows=pooling, residual=torch.zeros(48, 64)).axes)
-    7
+    5
     """
     check(len(metamers) > 0, "metamers", "at least one picture", "none")
     titles = titles or [f"metamer {i + 1}" for i in range(len(metamers))]
     check(len(titles) == len(metamers), "titles", f"{len(metamers)}, one a metamer", len(titles))
     display, gaze = windows.display, windows.fixation_deg
-    n_rows = -(-(len(metamers) + 3) // _COLUMNS)
+    n_columns = 2 if len(metamers) == 1 else 3
+    n_rows = -(-(len(metamers) + 3) // n_columns)
     height, width = display.resolution_px
     with style():
-        canvas = figure(n_rows, _COLUMNS, width_in=4.2, height_in=4.2 * height / width + 0.6)
+        canvas = figure(n_rows, n_columns, width_in=4.2, height_in=4.2 * height / width + 0.6)
         axes = iter(canvas.axes)
         show_image(target, display=display, fixation_deg=gaze, title="target", ax=next(axes))
         for picture, title in zip(metamers, titles, strict=True):
