@@ -1,3 +1,9 @@
+from . import emergent as emergent
+from .emergent import FoveationBlur as FoveationBlur
+from .emergent import UniformBlur as UniformBlur
+from .emergent import input_systems as input_systems
+from .emergent import match_distortion as match_distortion
+from .emergent import match_input_systems as match_input_systems
 from .models import EnergyModel as EnergyModel
 from .models import LuminanceModel as LuminanceModel
 from .style import ConvCodec as ConvCodec
@@ -18,13 +24,19 @@ __all__ = [
     "ConvCodec",
     "EnergyModel",
     "FeatureDecoder",
+    "FoveationBlur",
     "LuminanceModel",
     "NeuroFovea",
     "NeuroFoveaWindows",
     "PyramidCodec",
     "StrengthFit",
+    "UniformBlur",
     "colored_noise",
+    "emergent",
     "fit_texture_strength",
+    "input_systems",
+    "match_distortion",
+    "match_input_systems",
     "neurofovea_codec",
     "neurofovea_windows",
     "ring_ssim",
