@@ -291,6 +291,7 @@ def plot(result: Result) -> Figure:
         _draw_conflict(axes[6], 100 * np.array(result.data["areas"]["disc"]), curves["disc"])
         _draw_crossings(axes[7], np.array(result.data["crossings"]["disc"], dtype=float))
         axes[4].legend(loc="lower left", fontsize=7)
+        canvas.suptitle(f"bands and bars: 95 % t intervals over {result.config['n_runs']} runs", fontsize=9)
     return canvas
 
 
@@ -303,7 +304,7 @@ def _draw_examples(ax: Any, pictures: dict[str, str]) -> None:
     framed = [np.pad(tile, ((1, 1), (1, 1), (0, 0)), constant_values=255) for tile in tiles]
     rows = [np.concatenate(framed[:2], 1), np.concatenate(framed[2:], 1)]
     ax.imshow(np.concatenate(rows), interpolation="nearest")
-    ax.set_title("reference, texture / uniform, foveation-blur", fontsize=8)
+    ax.set_title("reference, texture\nuniform, foveation-blur", fontsize=8)
     ax.set_axis_off()
 
 
@@ -324,14 +325,14 @@ def _draw_curves(ax: Any, x: np.ndarray, curves: np.ndarray) -> None:
         ends = np.array([emergent.run_interval(each) for each in curves[:, k].T])
         ax.plot(x, ends[:, 0], color=LOOK[name], label=LABELS[name])
         ax.fill_between(x, ends[:, 1], ends[:, 2], color=LOOK[name], alpha=0.2, lw=0)
-    ax.set_ylim(0, None)
+    ax.set_ylim(0, min(1.0, 1.15 * curves.max()))
 
 
 def _draw_conflict(ax: Any, area: np.ndarray, curves: np.ndarray) -> None:
     for k, name in enumerate(SYSTEMS):
         ax.plot(area, curves[:, k, :, 0].mean(0), color=LOOK[name])
         ax.plot(area, curves[:, k, :, 1].mean(0), color=LOOK[name], ls="--")
-    ax.set(title="cue conflict: centre (—), surround (- -)", xlabel="area of the central disc (%)", ylabel="accuracy")
+    ax.set(title="centre's class —, surround's - -", xlabel="area of the central disc (%)", ylabel="accuracy")
     ax.set_ylim(0, None)
 
 
