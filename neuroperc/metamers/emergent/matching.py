@@ -180,6 +180,8 @@ def match_distortion(
     low, high = pair("bounds", bounds, "(low, high)")
     check(low < high, "bounds", "(low, high) with low < high", bounds)
     n_resamples = integer("n_resamples", n_resamples, 2)
+    rng = as_rng(rng)
+    check(0 < positive("tolerance", tolerance) < 1, "tolerance", "below 1", tolerance)
     ratio = 0.5 if regions is None else _OVERLAP
     n = 1 if regions is None else len(regions)
     aims = _targets(target, len(codes_of(images, name="images")), n)
@@ -195,13 +197,13 @@ def match_distortion(
         rule = f"within reach (from {ends[0].round(4).tolist()} to {ends[1].round(4).tolist()}) in some region"
         fail("target", rule, aim.round(4).tolist(), "Widen the bounds.")
     parameter, step = np.full(n, (low + high) / 2), (high - low) / 4
-    for _ in range(math.ceil(math.log(positive("tolerance", tolerance)) / math.log(ratio))):
+    for _ in range(math.ceil(math.log(tolerance) / math.log(ratio))):
         parameter = np.clip(parameter + step * np.sign(aim - measured(parameter).mean(0)), low, high)
         step *= ratio
     found = measured(parameter)
     grid = np.clip(parameter * _GRID[:, None], low, high)
     curves = np.stack([measured(row) for row in grid])
-    return _with_intervals(parameter, found, aims, (grid, curves), reached, n_resamples, as_rng(rng))
+    return _with_intervals(parameter, found, aims, (grid, curves), reached, n_resamples, rng)
 
 
 def _targets(target: Any, n_pictures: int, n: int) -> np.ndarray:
