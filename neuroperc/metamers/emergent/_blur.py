@@ -50,8 +50,8 @@ def _matrices(n: int, sigma_px: np.ndarray, like: Tensor) -> Tensor:
     taps = np.exp(-0.5 * (offset / np.maximum(sigma_px, 1e-9)[:, None]) ** 2)
     taps *= np.abs(offset) <= radius[:, None]
     taps /= taps.sum(1, keepdims=True)
-    rows = np.arange(n)
-    columns = np.clip(rows[:, None] + offset, 0, n - 1)
-    out = np.zeros((len(sigma_px), n, n))
-    np.add.at(out, (slice(None), rows[:, None], columns), taps[:, None, :])
-    return torch.from_numpy(out).to(like)
+    row = np.arange(n)[:, None]
+    entry = torch.from_numpy((row * n + np.clip(row + offset, 0, n - 1)).ravel())
+    values = torch.from_numpy(np.tile(taps, n))
+    out = torch.zeros(len(sigma_px), n * n, dtype=torch.float64).index_add_(1, entry, values)
+    return out.unflatten(1, (n, n)).to(like)

@@ -231,9 +231,9 @@ def _with_intervals(
     achieved = share @ found
     wanted = share @ np.broadcast_to(aims, found.shape)
     rising = np.maximum.accumulate(np.einsum("sb,gbn->gsn", share, curves), axis=0)
-    ends = [np.quantile(each, (0.025, 0.975), axis=0).T for each in (achieved, achieved - wanted)]
-    inverse = np.quantile(_inverted(grid, rising, wanted), (0.025, 0.975), axis=0).T
-    return DistortionMatch(parameter, inverse, aims.mean(0), found.mean(0), *ends, reached, found)
+    resampled = (_inverted(grid, rising, wanted), achieved, achieved - wanted)
+    inverse, level, difference = (np.quantile(each, (0.025, 0.975), axis=0).T for each in resampled)
+    return DistortionMatch(parameter, inverse, aims.mean(0), found.mean(0), level, difference, reached, found)
 
 
 def _inverted(grid: np.ndarray, rising: np.ndarray, wanted: np.ndarray) -> np.ndarray:
