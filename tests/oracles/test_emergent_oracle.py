@@ -46,7 +46,7 @@ def photographs(n, side, seed=0):
 
 def test_blur_is_scipys_gaussian_filter_of_codes():
     x = pictures()
-    widths = np.array([0.0, 0.04, 0.2, 0.5, 1.7])
+    widths = np.array([0.0, 0.05, 0.2, 0.5, 1.7])
     ours = linear_to_srgb(low_pass(x, DISPLAY, sigma_deg=widths))
     codes = linear_to_srgb(x).numpy()
     for mine, width in zip(ours, widths, strict=True):

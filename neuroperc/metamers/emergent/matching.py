@@ -38,7 +38,8 @@ class DistortionMatch:
     difference_interval
         (n, 2) 95 % interval of achieved minus target; pairs of pictures are resampled together.
     reached
-        (n,) whether the target lies between the distortions at both bounds; else the parameter is a bound.
+        (n,) whether the target lies between the distortions with all parameters at one bound and at the other; regions
+        where it does not stand at the nearer bound.
     distortion
         (b, n) of every calibration picture at `parameter`, for paired tests.
     of
@@ -196,9 +197,11 @@ def match_distortion(
     if not reached.any():
         rule = f"within reach (from {ends[0].round(4).tolist()} to {ends[1].round(4).tolist()}) in some region"
         fail("target", rule, aim.round(4).tolist(), "Widen the bounds.")
-    parameter, step = np.full(n, (low + high) / 2), (high - low) / 4
+    bound = np.where(aim > ends[1], high, low)
+    parameter, step = np.where(reached, (low + high) / 2, bound), (high - low) / 4
     for _ in range(math.ceil(math.log(tolerance) / math.log(ratio))):
-        parameter = np.clip(parameter + step * np.sign(aim - measured(parameter).mean(0)), low, high)
+        stepped = np.clip(parameter + step * np.sign(aim - measured(parameter).mean(0)), low, high)
+        parameter = np.where(reached, stepped, bound)
         step *= ratio
     found = measured(parameter)
     grid = np.clip(parameter * _GRID[:, None], low, high)
