@@ -266,8 +266,8 @@ def match_input_systems(
     Raises
     ------
     ValueError
-        When no blur up to `max_sigma_deg` distorts as much, over whole pictures or in any ring. Single rings that cannot
-        be matched stand at a bound; see ``rings.reached``.
+        When no blur up to `max_sigma_deg` distorts as much, over whole pictures or in any ring. Single rings that
+        cannot be matched stand at a bound; see ``rings.reached``.
 
     References
     ----------
