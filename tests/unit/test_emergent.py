@@ -117,11 +117,16 @@ def test_a_region_that_cannot_be_reached_is_flagged_and_stands_at_its_bound():
     regions = np.zeros((2, 32, 32))
     regions[0, :16], regions[1, 16:] = 1, 1
 
-    def half_blur(images, widths):
+    def half_blur(images, parameter):
+        # The lower half is blurred most at 1 and little at 2: its target lies beyond that of both bounds.
+        widths = np.array([parameter[0], max(parameter[1] * (2.1 - parameter[1]), 0)])
         parts = low_pass(images, DISPLAY, sigma_deg=widths)
         return torch.cat((parts[0][..., :16, :], parts[1][..., 16:, :]), -2)
 
-    found = match_distortion(half_blur, pictures, [0.2, 5.0], bounds=(0, 2), regions=regions, rng=0, n_resamples=20)
+    ends = [structural_distortion(half_blur(pictures, [0, p]), pictures, regions=regions).mean(0)[1] for p in (1, 2)]
+    assert ends[0] > ends[1] + 0.1
+    target = [0.2, sum(ends) / 2]
+    found = match_distortion(half_blur, pictures, target, bounds=(0, 2), regions=regions, rng=0, n_resamples=20)
     assert found.reached.tolist() == [True, False]
     assert found.parameter[1] == 2
     assert found.achieved[0] == pytest.approx(0.2, abs=1e-3)
