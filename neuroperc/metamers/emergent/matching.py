@@ -198,7 +198,7 @@ def match_distortion(
         rule = f"within reach (from {ends[0].round(4).tolist()} to {ends[1].round(4).tolist()}) in some region"
         fail("target", rule, aim.round(4).tolist(), "Widen the bounds.")
     bound = np.where(aim > ends[1], high, low)
-    parameter, step = np.where(reached, (low + high) / 2, bound), (high - low) / 4
+    parameter, step = np.full(n, (low + high) / 2), (high - low) / 4
     for _ in range(math.ceil(math.log(tolerance) / math.log(ratio))):
         stepped = np.clip(parameter + step * np.sign(aim - measured(parameter).mean(0)), low, high)
         parameter = np.where(reached, stepped, bound)
