@@ -181,6 +181,26 @@ def test_accuracy_of_levels_and_labels_equals_one_at_a_time():
     assert found.tolist() == [[accuracy(model, level, each) for each in labels] for level in x]
 
 
+def test_matching_in_parts_and_from_another_origin_gives_the_same():
+    display = Display.from_px_per_deg(1, resolution_px=(32, 32))
+    pictures = noise(7, 11)
+
+    def blur(images, width):
+        return UniformBlur(display, sigma_deg=float(width[0]))(images)
+
+    def shifted(images, width):
+        return blur(images, width + 3)
+
+    whole = match_distortion(blur, pictures, 0.2, bounds=(0, 3), rng=0, n_resamples=100)
+    parts = match_distortion(blur, pictures, 0.2, bounds=(0, 3), rng=0, n_resamples=100, batch_size=3)
+    moved = match_distortion(shifted, pictures, 0.2, bounds=(-3, 0), rng=0, n_resamples=100)
+    low, high = whole.parameter_interval[0]
+    assert low < whole.parameter[0] - 0.01 and high > whole.parameter[0] + 0.01
+    for other, offset in ((parts, 0), (moved, -3)):
+        np.testing.assert_allclose(other.parameter - offset, whole.parameter, atol=1e-9)
+        np.testing.assert_allclose(other.parameter_interval - offset, whole.parameter_interval, atol=1e-9)
+
+
 @pytest.mark.slow
 def test_the_interval_of_a_matched_width_covers_the_populations_width():
     """The target is a distortion of the population; calibration sets of 25 pictures are drawn from it."""

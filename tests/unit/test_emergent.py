@@ -58,6 +58,7 @@ def blur(images, width):
         (lambda: UniformBlur(DISPLAY, sigma_deg=1)(X * float("nan")), "x must be finite, got 6144 NaN"),
         (lambda: UniformBlur(DISPLAY, sigma_deg=1)(X[:0]), r"x must be \(b, 1 or 3, 32, 32\), got \(0,"),
         (lambda: match_input_systems(DISPLAY, X, rng=0, max_sigma_deg=0), "max_sigma_deg must be"),
+        (lambda: match_input_systems(DISPLAY, X.numpy(), rng=0), "images must be a floating torch.Tensor"),
         (lambda: match_input_systems(DISPLAY, X, rng=None), "rng must be an int"),
         (lambda: structural_distortion(X, X[:1]), "reference must be of the shape of x"),
         (lambda: structural_distortion(X, X, regions=np.ones((2, 8, 8))), r"regions must be \(n, 32, 32\)"),

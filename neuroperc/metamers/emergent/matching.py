@@ -18,7 +18,9 @@ from ._blur import codes_of
 
 _MARGIN = 5  # pixels that SSIM's 11 x 11 window reaches beyond its centre
 _OVERLAP = 0.7  # of a step to the one before, where regions depend on one another: wrong turns can be taken back
-_GRID = np.geomspace(0.4, 2.5, 15)  # times the parameter: where curves are known that the bootstrap inverts
+_GRID = np.geomspace(
+    0.4, 2.5, 15
+)  # times a parameter's distance from its lower bound: there the bootstrap knows curves
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def match_distortion(
     rng: int | np.random.Generator,
     n_resamples: int = 1000,
     tolerance: float = 1e-5,
+    batch_size: int = 64,
 ) -> DistortionMatch:
     """Find the parameter at which a family of transforms distorts a calibration set as much as is wanted.
 
@@ -147,6 +150,8 @@ def match_distortion(
         Resamples of pictures.
     tolerance
         Last step, as a share of the bounds' distance.
+    batch_size
+        The family is called with so many pictures at a time.
 
     Returns
     -------
@@ -159,8 +164,8 @@ def match_distortion(
 
     Notes
     -----
-    For the interval of the parameter all regions' parameters are varied together around the solution, by factors of 0.4
-    to 2.5; the interval ends there at the latest.
+    For the interval of the parameter all regions' parameters are varied together around the solution: their distances
+    from the lower bound by factors of 0.4 to 2.5; the interval ends there at the latest.
 
     References
     ----------
@@ -187,9 +192,11 @@ def match_distortion(
     n = 1 if regions is None else len(regions)
     aims = _targets(target, len(codes_of(images, name="images")), n)
 
+    parts = images.split(integer("batch_size", batch_size))
+
+    @torch.no_grad()
     def measured(parameter: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return structural_distortion(family(images, parameter), images, regions=regions)
+        return np.concatenate([structural_distortion(family(x, parameter), x, regions=regions) for x in parts])
 
     aim = aims.mean(0)
     ends = [measured(np.full(n, end)).mean(0) for end in (low, high)]
@@ -204,7 +211,7 @@ def match_distortion(
         parameter = np.where(reached, stepped, bound)
         step *= ratio
     found = measured(parameter)
-    grid = np.clip(parameter * _GRID[:, None], low, high)
+    grid = np.clip(low + (parameter - low) * _GRID[:, None], low, high)
     curves = np.stack([measured(row) for row in grid])
     return _with_intervals(parameter, found, aims, (grid, curves), reached, n_resamples, rng)
 

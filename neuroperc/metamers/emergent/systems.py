@@ -281,11 +281,13 @@ def match_input_systems(
     True
     """
     rng = as_rng(rng)
+    codes_of(images, display.resolution_px, "images")
     largest = min(display.extent_deg) / 4 if max_sigma_deg is None else positive("max_sigma_deg", max_sigma_deg)
     model = NeuroFovea(display, **({"scaling": 0.4} | texture))
     regions = model.windows.ring_masks()
     with torch.no_grad():
-        reference, shown = model.reference(images), model(images, rng=rng)
+        reference = torch.cat([model.reference(part) for part in images.split(64)])
+        shown = torch.cat([model(part, rng=rng) for part in images.split(64)])
 
     def uniform(x: Tensor, width: np.ndarray) -> Tensor:
         return UniformBlur(display, sigma_deg=float(width[0]))(x)
