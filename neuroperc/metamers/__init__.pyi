@@ -1,3 +1,4 @@
+from . import emergent as emergent
 from .discrimination import CriticalScalingFit as CriticalScalingFit
 from .discrimination import CriticalScalingGroups as CriticalScalingGroups
 from .discrimination import Power as Power
@@ -12,6 +13,11 @@ from .discrimination import simulate_critical_scaling as simulate_critical_scali
 from .discrimination import simulate_observer as simulate_observer
 from .discrimination import split_screen_task as split_screen_task
 from .discrimination import task_dprime as task_dprime
+from .emergent import FoveationBlur as FoveationBlur
+from .emergent import UniformBlur as UniformBlur
+from .emergent import input_systems as input_systems
+from .emergent import match_distortion as match_distortion
+from .emergent import match_input_systems as match_input_systems
 from .models import EnergyModel as EnergyModel
 from .models import LuminanceModel as LuminanceModel
 from .style import ConvCodec as ConvCodec
@@ -35,6 +41,7 @@ __all__ = [
     "CriticalScalingGroups",
     "EnergyModel",
     "FeatureDecoder",
+    "FoveationBlur",
     "LuminanceModel",
     "NeuroFovea",
     "NeuroFoveaWindows",
@@ -43,13 +50,18 @@ __all__ = [
     "StrengthFit",
     "Task",
     "TextureModel",
+    "UniformBlur",
     "abx_task",
     "colored_noise",
     "count_correct",
     "critical_scaling_power",
+    "emergent",
     "fit_critical_scaling",
     "fit_critical_scaling_groups",
     "fit_texture_strength",
+    "input_systems",
+    "match_distortion",
+    "match_input_systems",
     "neurofovea_codec",
     "neurofovea_windows",
     "oddity_task",
