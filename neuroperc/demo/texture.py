@@ -35,7 +35,9 @@ def stage(scene: Scene) -> Stage:
             show_image(picture[0], display=display, fixation_deg=(0, 0), title=title, ax=ax)
     numbers = (
         Number("windows", ", ".join(str(m.windows.n_windows) for m in models), "", "the fovea is one of them"),
-        Number("largest strength", ", ".join(f"{m.alpha.max():.2f}" for m in models), "", "tanh(1.281 r / 2), r in deg"),
+        Number(
+            "largest strength", ", ".join(f"{m.alpha.max():.2f}" for m in models), "", "tanh(1.281 r / 2), r in deg"
+        ),
         Number("SSIM to the photograph", ", ".join(f"{x:.2f}" for x in likeness), "", "on sRGB code values"),
         Number("largest change within 1 deg", f"{change:.3f}", "of white, linear light"),
         Number("two seeds differ by (RMS)", f"{float((made[1] - again).square().mean().sqrt()):.3f}", "of white"),

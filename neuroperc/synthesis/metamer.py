@@ -84,11 +84,11 @@ class Metamer:
             pictures below 11 pixels), RMS difference from the target (linear light), and "residual NAME" for every
             group of features.
         """
-        return table(self)
+        return table(self.image, self.target, self.loss, self.converged, self.residuals)
 
     def distances(self) -> Tensor:
         """Return root-mean-square differences between the pictures, (b, b), in linear light."""
-        return pairwise_rms(self)
+        return pairwise_rms(self.image)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write ``<path>.safetensors`` (the tensors) and ``<path>.json`` (the settings and the other file's sha256).
@@ -150,7 +150,7 @@ class Metamer:
         return cls(**{name: tensors[name] for name in _TENSORS}, settings=settings, residuals=found)
 
     def _repr_html_(self) -> str:
-        converged, likeness = self.converged.reshape(-1), ssim_to_target(self)
+        converged, likeness = self.converged.reshape(-1), ssim_to_target(self.image, self.target)
         rows = []
         for item, (target, image) in enumerate(zip(batched(self.target), batched(self.image), strict=True)):
             if item == _SHOWN:

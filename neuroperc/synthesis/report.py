@@ -15,8 +15,6 @@ from ..metrics import ssim
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .metamer import Metamer
-
 _SSIM_WINDOW_PX = 11
 
 
@@ -34,36 +32,38 @@ def residuals(features: Tensor, wanted: Tensor, groups: Mapping[str, np.ndarray]
     return found
 
 
-def ssim_to_target(metamer: Metamer) -> Tensor:
+def ssim_to_target(image: Tensor, target: Tensor) -> Tensor:
     """Return the SSIM of every picture and its target in sRGB code values, (b,); NaN below 11 pixels."""
-    image, target = (batched(x).double() for x in (metamer.image, metamer.target))
+    image, target = (batched(x).double() for x in (image, target))
     if min(image.shape[-2:]) < _SSIM_WINDOW_PX:
         return torch.full((len(image),), torch.nan, dtype=torch.float64)
     return ssim(linear_to_srgb(image), linear_to_srgb(target), data_range=1.0)
 
 
-def rms_to_target(metamer: Metamer) -> Tensor:
+def rms_to_target(image: Tensor, target: Tensor) -> Tensor:
     """Return the root-mean-square difference of every picture and its target, (b,), linear light."""
-    return (batched(metamer.image) - batched(metamer.target)).double().flatten(1).square().mean(1).sqrt()
+    return (batched(image) - batched(target)).double().flatten(1).square().mean(1).sqrt()
 
 
-def pairwise_rms(metamer: Metamer) -> Tensor:
+def pairwise_rms(image: Tensor) -> Tensor:
     """Return root-mean-square differences between the pictures of a batch, (b, b), linear light."""
-    flat = batched(metamer.image).double().flatten(1)
+    flat = batched(image).double().flatten(1)
     return torch.cdist(flat, flat, compute_mode="donot_use_mm_for_euclid_dist") / flat.shape[1] ** 0.5
 
 
-def table(metamer: Metamer) -> pd.DataFrame:
+def table(
+    image: Tensor, target: Tensor, loss: Tensor, converged: Tensor, residuals: Mapping[str, Tensor]
+) -> pd.DataFrame:
     """Return a row a picture: loss, convergence, likeness to the target, residual of every group."""
     import pandas as pd
 
     columns: dict[str, Any] = {
-        "loss": metamer.loss.reshape(len(metamer.loss), -1)[-1],
-        "converged": metamer.converged.reshape(-1),
-        "ssim": ssim_to_target(metamer),
-        "rms": rms_to_target(metamer),
+        "loss": loss.reshape(len(loss), -1)[-1],
+        "converged": converged.reshape(-1),
+        "ssim": ssim_to_target(image, target),
+        "rms": rms_to_target(image, target),
     }
-    columns |= {f"residual {name}": values.reshape(-1) for name, values in metamer.residuals.items()}
+    columns |= {f"residual {name}": values.reshape(-1) for name, values in residuals.items()}
     return pd.DataFrame({name: values.numpy() for name, values in columns.items()}).rename_axis("item")
 
 

@@ -228,7 +228,8 @@ def hsic(x: ArrayT, y: ArrayT, *, unbiased: bool = True) -> ArrayT:
     True
     """
     xp, (a, b) = _pair(x, y, unbiased)
-    return restore(xp, _hsic(xp, _centre(xp, a), _centre(xp, b), unbiased), floating(xp, a, b))
+    u, v = _centre(xp, a), _centre(xp, b)
+    return restore(xp, _hsic(xp, u, v, _traces(xp, u, v)[2], unbiased), floating(xp, a, b))
 
 
 def cka(x: ArrayT, y: ArrayT, *, unbiased: bool = True) -> ArrayT:
@@ -268,11 +269,12 @@ def cka(x: ArrayT, y: ArrayT, *, unbiased: bool = True) -> ArrayT:
     """
     xp, (a, b) = _pair(x, y, unbiased)
     u, v = _centre(xp, a), _centre(xp, b)
-    size = _hsic(xp, u, u, unbiased), _hsic(xp, v, v, unbiased)
+    traces = _traces(xp, u, v)
+    size = _hsic(xp, u, u, traces[0], unbiased), _hsic(xp, v, v, traces[1], unbiased)
     ok = (size[0] > 0) & (size[1] > 0)
     one = xp.ones_like(size[0])
     root = xp.sqrt(xp.where(ok, size[0], one)) * xp.sqrt(xp.where(ok, size[1], one))
-    return restore(xp, divide(xp, _hsic(xp, u, v, unbiased), root, ok), floating(xp, a, b))
+    return restore(xp, divide(xp, _hsic(xp, u, v, traces[2], unbiased), root, ok), floating(xp, a, b))
 
 
 def _stimuli(**named: Any) -> tuple[Any, list[Any]]:
@@ -304,14 +306,18 @@ def _centre(xp: Any, x: Any) -> Any:
     return x - xp.mean(x, axis=-2, keepdims=True)
 
 
-def _hsic(xp: Any, x: Any, y: Any, unbiased: bool) -> Any:
+def _traces(xp: Any, x: Any, y: Any) -> list[Any]:
+    """Return tr(KK), tr(LL) and tr(KL) of the kernels K = xxᵀ, L = yyᵀ; tr(KL) = |xᵀy|², the cheaper for few units."""
+    n, p, q = x.shape[-2], x.shape[-1], y.shape[-1]
+    if p * p + q * q + p * q <= n * (p + q):
+        products = [xp.matrix_transpose(a) @ b for a, b in ((x, x), (y, y), (x, y))]
+        return [xp.sum(product * product, axis=(-2, -1)) for product in products]
+    k, m = x @ xp.matrix_transpose(x), y @ xp.matrix_transpose(y)
+    return [xp.sum(a * b, axis=(-2, -1)) for a, b in ((k, k), (m, m), (k, m))]
+
+
+def _hsic(xp: Any, x: Any, y: Any, trace: Any, unbiased: bool) -> Any:
     n = x.shape[-2]
-    # tr(KL) = |xᵀy|², which is the smaller product when there are fewer units than stimuli.
-    if x.shape[-1] * y.shape[-1] <= n * n:
-        product = xp.matrix_transpose(x) @ y
-        trace = xp.sum(product * product, axis=(-2, -1))
-    else:
-        trace = xp.sum((x @ xp.matrix_transpose(x)) * (y @ xp.matrix_transpose(y)), axis=(-2, -1))
     if not unbiased:
         return trace / (n - 1) ** 2
     diagonal = xp.sum(x * x, axis=-1), xp.sum(y * y, axis=-1)
