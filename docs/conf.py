@@ -57,7 +57,8 @@ def write_reference() -> None:
     described: set[int] = set()  # what a package above has described already has its page
     for stub in sorted(package.rglob("__init__.pyi"), key=lambda path: (len(path.parts), path)):
         module = ".".join(("neuroperc", *stub.parent.relative_to(package).parts))
-        names = [n for n in public_names(stub) if not (package / n).is_dir() and not (package / f"{n}.py").is_file()]
+        modules = {path.stem for folder in (package, stub.parent) for path in folder.iterdir()}
+        names = [name for name in public_names(stub) if name not in modules]
         items = {name: id(getattr(importlib.import_module(module), name)) for name in names}
         names = [name for name in names if items[name] not in described]
         described |= set(items.values())

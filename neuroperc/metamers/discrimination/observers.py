@@ -42,7 +42,7 @@ def task_dprime(
     Returns
     -------
     ndarray
-        (n_trials,) distance of the features in units of the noise, d′ = |Δf / noise_sd|.
+        (n_trials,) distance of the features in units of the noise, ``d′ = ‖Δf‖ / noise_sd``.
 
     Raises
     ------
