@@ -117,7 +117,7 @@ def metamer(
     scaling: Annotated[float, typer.Option(help="Width of a window divided by its eccentricity.")] = 0.5,
     fixation: Annotated[str, typer.Option(metavar="X,Y", help="Gaze in degrees from the centre, y up.")] = "0,0",
     seeds: Annotated[int, typer.Option(min=1, help="How many metamers, one a seed from --seed on.")] = 1,
-    steps: Annotated[int, typer.Option(min=1, help="Evaluations of a synthesis at most.")] = 500,
+    steps: Annotated[int, typer.Option(min=1, help="Evaluations of a synthesis at most.")] = 1500,
     px_per_deg: Annotated[float | None, typer.Option(help="Pixels per degree at the centre of the screen.")] = None,
     size_deg: Annotated[
         str | None, typer.Option(metavar="H,W", help="Height and width of the picture, instead of --px-per-deg.")

@@ -38,7 +38,7 @@ def metamer_files(
     scaling: float = 0.5,
     fixation_deg: tuple[float, float] = (0.0, 0.0),
     seeds: Sequence[int] = (0,),
-    steps: int = 500,
+    steps: int = 1500,
     px_per_deg: float | None = None,
     size_deg: tuple[float, float] | None = None,
     weights: Path | None = None,

@@ -57,7 +57,8 @@ def banded(x: Tensor, band: Band, axis: int, count: int, edges: Edges) -> Tensor
     What lies beyond the picture is its edge repeated, or zero.
     """
     band = band._replace(matrix=band.matrix.to(x.device, x.dtype))
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    whole = x.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    if whole:  # one large product is what a GPU and the compiler like
         return _by_unfolding(x, band, axis, count, edges)
     return _block_by_block(x, band, axis, count, edges) if unwatched(x) else _Banded.apply(x, band, axis, count, edges)
 
