@@ -1,6 +1,7 @@
-"""Blur and pooling on a CUDA device: bytes moved a second as a share of what a device copy moves.
+"""Blur, pooling and metamers on a CUDA device; blur and pooling as a share of the bytes a second that a copy moves.
 
-``python benchmarks/cuda.py`` writes results/cuda.json; batches of 16 RGB pictures of 1024 x 1024. It needs a device and
+``python benchmarks/cuda.py`` writes results/cuda.json; batches of 16 RGB pictures of 1024 x 1024, metamers of one
+picture of 512 x 512 (their papers say "about 1 s" for NeuroFovea and hours for synthesis). It needs a device and
 says so without one; no result is committed until it has been run on one.
 """
 
@@ -15,6 +16,8 @@ from timing import write
 
 import neuroperc as npc
 from neuroperc.foveation import FoveatedBlur, PoolingWindows
+
+_STEPS = 50
 
 
 def seconds(function: Callable[[], object], repeats: int = 20) -> float:
@@ -57,7 +60,28 @@ def main() -> None:
             {"task": name, "ms": 1e3 * spent, "share_of_copy": speed / (moved / copy_s), "gb_per_s": speed / 1e9}
         )
         print(rows[-1])
+    rows += metamers()
     write("cuda", rows, batch="16 x 3 x 1024 x 1024 float32", aim="share_of_copy above 0.5")
+
+
+def metamers() -> list[dict]:
+    """Time one NeuroFovea picture and a step of an energy synthesis, 512 x 512."""
+    display = npc.Display.from_px_per_deg(512 / 26, resolution_px=(512, 512))
+    x = torch.rand(1, 3, 512, 512, device="cuda")
+    renderer = npc.metamers.NeuroFovea(display, scaling=0.4, codec=npc.metamers.vgg16_codec(None, decoder=None)).cuda()
+    energy = npc.metamers.EnergyModel(display, scaling=0.4).cuda()
+
+    def synthesis() -> object:
+        return npc.synthesize(energy, x[0], steps=_STEPS, optimizer="adam", tolerance=0)
+
+    with torch.no_grad():
+        render_s = seconds(lambda: renderer(x, rng=0), repeats=5)
+    synthesis()
+    step_s = seconds(synthesis, repeats=2) / _STEPS
+    return [
+        {"task": "NeuroFovea, VGG-16 (random weights), 512 x 512", "ms": 1e3 * render_s},
+        {"task": "EnergyModel synthesis, 512 x 512 RGB", "ms": 1e3 * step_s, "steps_per_s": 1 / step_s},
+    ]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import neuroperc as npc
-from neuroperc.foveation import FoveatedBlur, LogPolar, PoolingWindows, RingPool, SteerablePyramid, _sparse
+from neuroperc.foveation import FoveatedBlur, LogPolar, PoolingWindows, RingPool, RingTable, SteerablePyramid, _sparse
 
 pytestmark = pytest.mark.gpu
 
@@ -21,7 +21,7 @@ MODULES = {
     "blur": lambda: FoveatedBlur(DISPLAY, model="half_resolution", half_resolution_deg=1.0),
     "cosine": lambda: PoolingWindows(DISPLAY, 0.5),
     "gaussian": lambda: PoolingWindows(DISPLAY, 0.4, "gaussian"),
-    "ring pool": lambda: RingPool(DISPLAY),
+    "ring pool": lambda: RingPool(DISPLAY, RingTable((2, 3, 5), radii_px=(8.0, 20.0))),
     "log-polar": lambda: LogPolar(DISPLAY),
 }
 
@@ -84,7 +84,7 @@ def test_compiles_whole():
 
 
 def test_steerable_pyramid_equals_the_cpu_s():
-    pyramid, x = SteerablePyramid((96, 128)), rand(1, 1, 96, 128, dtype=torch.float64)
+    pyramid, x = SteerablePyramid((96, 128), n_scales=3, n_orientations=4), rand(1, 1, 96, 128, dtype=torch.float64)
     there, here = pyramid(x.cuda()), pyramid(x)
     for a, b in zip(there.bands, here.bands, strict=True):
         torch.testing.assert_close(a.cpu(), b, **TOLERANCE[torch.float64])
