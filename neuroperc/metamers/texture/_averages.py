@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -13,30 +13,30 @@ from ._lags import autocovariance, lag_products, lag_waves
 from ._phase import mean_products, mean_square, moments
 
 
-class Averages:
+class Averages(Protocol):
     """What both kinds do; x is (b, ..., h, w), and averages have the windows in place of (h, w)."""
 
     windowed: bool
 
     def mean(self, x: Tensor) -> Tensor:
         """Average."""
-        raise NotImplementedError
+        ...
 
     def lagged(self, x: Tensor) -> Tensor:
         """Average of x(p) x(p + lag), (..., n_lags, W)."""
-        raise NotImplementedError
+        ...
 
     def products(self, a: Tensor, b: Tensor) -> Tensor:
         """Average of every product, (..., m, h, w) and (..., n, h, w) to (..., m, n, W)."""
-        raise NotImplementedError
+        ...
 
     def moments(self, x: Tensor) -> Tensor:
         """Mean, and second to fourth moment about it, (..., 4, W)."""
-        raise NotImplementedError
+        ...
 
     def extremes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Minimum and maximum."""
-        raise NotImplementedError
+        ...
 
     def ones(self, x: Tensor) -> Tensor | float:
         """Average of one: nothing for windows that see nothing, for maps shaped like x."""
