@@ -47,8 +47,8 @@ def stage(scene: Scene) -> Stage:
         "packaged photograph at 10 px/deg; steerable pyramid in place of VGG",
         "NeuroFovea (Deza, Jonnalagadda and Eckstein 2019) gives coloured noise the mean and standard deviation that "
         "the picture's features have in every window, and mixes the two the more the larger the window is. Here the "
-        "features are those of a steerable pyramid, which needs no trained weights; the published method takes VGG-19's. "
-        "The strength was fitted by its authors to a display of 26 deg.",
+        "features are those of a steerable pyramid, which needs no trained weights; the published method takes "
+        "VGG-19's. The strength was fitted by its authors to a display of 26 deg.",
         png(canvas),
         "A photograph and three metamers whose texture was exchanged in windows of growing size",
         numbers,
