@@ -14,6 +14,7 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 _ARMIJO = 1e-4  # share of the promised decrease that a step must bring (Nocedal & Wright 2006, eq. 3.4)
+_TRIES = 12  # trials refused in a row after which the curvature learnt so far is forgotten
 _CURVATURE = 1e-8  # cosine between step and change of gradient below which a pair is left out
 
 
@@ -70,6 +71,7 @@ class LBFGS:
 
     All items are measured together and each item uses the measurement for what it needs: a shorter step along its old
     direction, or a new direction. The direction comes from matrix products with the whole history at once.
+    Where no step along a direction brings enough, the history is forgotten and the next step goes down the gradient.
     Pixels at a bound that would be pushed through it are held, and steps are bent along the bounds (two-metric
     projection).
 
@@ -107,6 +109,7 @@ class LBFGS:
             "length": one.clone(),
             "fresh": torch.ones(k, dtype=torch.bool, device=pictures.device),
             "count": torch.zeros(k, dtype=torch.long, device=pictures.device),
+            "refused": torch.zeros(k, dtype=torch.long, device=pictures.device),
             "scale": one,
             "s": pictures.new_zeros(k, m, n),
             "y": pictures.new_zeros(k, m, n),
@@ -126,7 +129,7 @@ class LBFGS:
         """Keep the trials that bring enough, and learn their curvature."""
         moved, value = state["trial"] - state["kept"], value.double()
         slope = _dot(state["grad"], moved)
-        enough = value.isfinite() & (value <= state["value"] + _ARMIJO * slope)
+        enough = value.isfinite() & (value < state["value"]) & (value <= state["value"] + _ARMIJO * slope)
         kept = enough | state["fresh"]
         self._shorten(state, value, slope, kept)
         self._learn(state, moved, grad - state["grad"], enough & ~state["fresh"])
@@ -135,7 +138,10 @@ class LBFGS:
         for name, new in (("kept", state["trial"]), ("grad", grad)):
             state[name] = torch.where(kept[:, None], new, state[name])
         state["fresh"] = torch.zeros_like(kept)
-        state["new"] = kept
+        state["refused"] = torch.where(kept, 0, state["refused"] + 1)
+        stuck = (state["refused"] == _TRIES) & (state["count"] > 0)
+        state["count"] = torch.where(stuck, 0, state["count"])
+        state["new"] = kept | stuck
         return kept
 
     def advance(self, state: State) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 
 import neuroperc as npc
 from neuroperc.synthesis import Metamer, synthesize
+from neuroperc.synthesis.steppers import LBFGS
 
 POOL = nn.AvgPool2d(4)
 BOTH = ("adam", "lbfgs")
@@ -359,3 +360,23 @@ def test_files_keep_residuals_and_older_ones_are_read(tmp_path):
     record = older.save(tmp_path / "old")
     record.write_text(record.read_text().replace('"version": 2,', ""))
     assert Metamer.load(record).residuals == {}
+
+
+def test_lbfgs_forgets_its_history_where_no_step_helps():
+    """Down the gradient after a dozen refusals in a row; a step that changes nothing is refused."""
+    stepper = LBFGS(0.1, bounded=False)
+    weights = torch.linspace(1, 5, 6)[None]
+    state = stepper.start(torch.ones(1, 6))
+    for _ in range(5):
+        stepper.judge(state, (weights * state["trial"] ** 2).sum(1), 2 * weights * state["trial"])
+        stepper.advance(state)
+    assert int(state["count"]) > 0
+    best, gradient = state["kept"].clone(), state["grad"].clone()
+    for refused in range(1, 13):
+        assert not stepper.judge(state, state["value"].clone(), torch.full((1, 6), 7.0))
+        assert int(state["refused"]) == refused
+        stepper.advance(state)
+    assert int(state["count"]) == 0
+    torch.testing.assert_close(state["kept"], best)
+    torch.testing.assert_close(state["direction"], -gradient)
+    torch.testing.assert_close((state["trial"] - best).abs().max(), torch.tensor(0.1))
