@@ -1,4 +1,4 @@
-"""Visual search: where a model of the eye looks for a target, and what people do."""
+"""Visual search: where models and people look, how fast they find, and how their scanpaths compare."""
 
 import lazy_loader as _lazy
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .._check import check, fail
+from ..color import srgb_to_linear
 from ..data import StimulusSet
 
 Box = tuple[int, int, int, int]
@@ -23,7 +24,7 @@ class Arena:
     px_per_deg: float
     cells: tuple[Box, ...]
     target: Box
-    background: float
+    background: float  # linear light
 
 
 def read_arenas(shown: StimulusSet, regime: str) -> list[Arena]:
@@ -41,8 +42,8 @@ def read_arenas(shown: StimulusSet, regime: str) -> list[Arena]:
         needs = "truth['cells'] and a column target_cell" if regime == "items" else "columns target_{x,y,width,height}_deg"
         fail("shown", f"with {needs} for regime={regime!r}", sorted({*shown.table.columns, *shown.truth}),
              "stimuli.search_displays makes such sets.")  # fmt: skip
-    check("target" in shown.truth, "shown.truth", "with 'target', the target's picture for every stimulus",
-          sorted(shown.truth))  # fmt: skip
+    remedy = "Give truth={'target_picture': ...}, (n, c, h, w) in sRGB values."
+    check("target_picture" in shown.truth, "shown.truth", "with 'target_picture'", sorted(shown.truth), remedy)
     return [_arena(shown, i, name, regime) for i, name in enumerate(shown.ids)]
 
 
@@ -63,7 +64,7 @@ def _arena(shown: StimulusSet, i: int, name: str, regime: str) -> Arena:
     empty = target[0] >= target[2] or target[1] >= target[3]
     check(inside and not empty, f"the target of {name!r}", "on the picture", f"pixels {target} of {shape[-2:]}",
           "Without a target there is nothing to find.")  # fmt: skip
-    ground = float(row["background"]) if "background" in row else 0.0
+    ground = float(srgb_to_linear(np.float64(row["background"]))) if "background" in row else 0.0
     density = float((two[1, 0] - two[0, 0]) * 1e3)
     return Arena(name, (shape[-2], shape[-1]), density, cells, target, ground)
 
@@ -80,7 +81,7 @@ def _box(shown: StimulusSet, i: int, place_deg: np.ndarray) -> Box:
 
 def target_pictures(shown: StimulusSet) -> Tensor:
     """Return the targets' pictures (n, c, h, w), linear light."""
-    pictures = np.asarray(shown.truth["target"])
+    pictures = np.asarray(shown.truth["target_picture"])
     good = pictures.ndim == 4 and pictures.dtype.kind == "f"
-    check(good, "shown.truth['target']", "floating pictures (n, c, h, w)", f"{pictures.dtype} {pictures.shape}")
-    return torch.from_numpy(pictures)
+    check(good, "truth['target_picture']", "floating pictures (n, c, h, w)", f"{pictures.dtype} {pictures.shape}")
+    return torch.from_numpy(np.asarray(srgb_to_linear(pictures)))

@@ -143,10 +143,11 @@ def simulate(
         A priority ``(image, target, fixation_deg) -> map``, such as `EccNet`. One with a method ``look`` (see
         `EccNet.look`) may keep features between fixations.
     shown
-        Displays with ``truth["target"]`` (n, c, h, w), the target's picture in linear light, and, for item arrays,
-        ``truth["cells"]`` (n, cells, 4) of x, y, width, height in degrees (NaN rows are no cells) and the columns
-        `target_cell` and `background` (linear light); for natural pictures the columns `target_x_deg target_y_deg
-        target_width_deg target_height_deg`. `condition`, `set_size` and `experiment` are handed on.
+        What `neuroperc.stimuli.search_displays` makes, or a set with ``truth["target_picture"]`` (n, c, h, w) in sRGB
+        values, the column `background` (sRGB value around the picture; 0 when there is none) and, for item arrays,
+        ``truth["cells"]`` (n, cells, 4) of x, y, width, height in degrees (NaN rows are no cells) and the column
+        `target_cell`; for natural pictures the columns `target_x_deg target_y_deg target_width_deg
+        target_height_deg`. `condition`, `set_size` and `experiment` are handed on.
     rng
         Seed of models that draw numbers; every display has its own stream.
     regime
@@ -188,17 +189,11 @@ def simulate(
 
     Examples
     --------
-    >>> import numpy as np, neuroperc as npc
-    >>> display = npc.Display.from_px_per_deg(10, resolution_px=(40, 40))
-    >>> cells = np.array([[[-1, 0, 2, 4], [1, 0, 2, 4]]], dtype=float)
-    >>> table = npc.data.StimulusSet.from_arrays(np.zeros((1, 1, 40, 40), np.float32), display=display).table
-    >>> shown = npc.data.StimulusSet.from_arrays(
-    ...     np.zeros((1, 1, 40, 40), np.float32), display=display, table=table.assign(target_cell=1, background=0.0),
-    ...     truth={"cells": cells, "target": np.zeros((1, 1, 5, 5), np.float32)},
-    ... )
+    >>> import neuroperc as npc
+    >>> shown = npc.stimuli.search_displays(None, "t_among_ls", set_size=3, n=1, rng=0)
     >>> fixations, trials = simulate(npc.search.ChancePriority(), shown, rng=0)
     >>> fixations["object_id"].tolist(), trials["found"].tolist()
-    ([<NA>, 0, 1], [True])
+    ([<NA>, 2, 5, 1], [True])
     """
     regime = one_of("regime", regime or ("items" if "cells" in getattr(shown, "truth", ()) else "natural"),
                     ("items", "natural"))  # fmt: skip
