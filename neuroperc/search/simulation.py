@@ -207,11 +207,11 @@ def simulate(
     if fixation_s is not None:
         non_negative("fixation_s", fixation_s)
     kept = _Checkpoint(checkpoint, model, shown, rules, seed)
-    targets = target_pictures(shown)
+    targets, pictures = target_pictures(shown), shown.to_encoding("linear")
     todo = [i for i, arena in enumerate(arenas) if arena.stimulus_id not in kept.trials]
     with tqdm(total=len(arenas), initial=len(arenas) - len(todo), disable=not progress, unit="display") as bar:
         for part in _parts(arenas, todo, integer("batch_size", batch_size, 1)):
-            images = torch.stack([shown.to_encoding("linear")[i] for i in part]).to(device)
+            images = torch.stack([pictures[i] for i in part]).to(device)
             rngs = [np.random.default_rng([seed, i]) for i in part]
             trials = [_Trial(arenas[i], rules) for i in part]
             with torch.no_grad():
