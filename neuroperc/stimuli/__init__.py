@@ -1,4 +1,4 @@
-"""What people and models are shown: trial lists, and pictures made equal in light, contrast, histogram or spectrum."""
+"""What people and models are shown: trial lists, search displays, and pictures made equal to one another."""
 
 import lazy_loader as _lazy
 

@@ -153,6 +153,14 @@ def png_bytes(values: np.ndarray, encoding: Encoding) -> bytes:
     return stream.getvalue()
 
 
+def jpeg_codes(codes: np.ndarray, quality: int) -> np.ndarray:
+    """Return (c, h, w) uint8 codes as they come back from a JPEG file of this quality, 1 to 95."""
+    stream = io.BytesIO()
+    _pillow(codes).save(stream, format="JPEG", quality=quality, subsampling=0)
+    array = np.asarray(Image.open(stream))
+    return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
     """Open a picture; every way in which a file can be bad becomes one message that names it."""
