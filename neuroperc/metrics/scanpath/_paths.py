@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-_CELLS = 2**16  # cells of the dynamic program worked on at a time: what stays in the cache
+_CELLS = 2**17  # cells of the dynamic program worked on at a time: what stays in the cache
 
 
 class Paths(NamedTuple):
@@ -102,14 +102,18 @@ def _check_path(name: str, array: NDArray[Any], ndim: int) -> None:
 
 
 def _paths(name: str, values: Floats, n: Whole, *, single: bool) -> Paths:
-    inside = np.arange(values.shape[1])[:, None] < n
-    # `take` copies: (longest, n) arrays, 0 beyond the end.
-    x, y = values[..., 0].T, values[..., 1].T
-    duration = values[..., 2].T if values.shape[2] == 3 else np.full(x.shape, np.nan)
+    bare = not np.isfinite(values).all() or values.shape[2] == 2
+    table = values.transpose(2, 1, 0)
+    if (table[2:] < 0).any():
+        fail(f"the durations of {name}", "0 s or more, or NaN", float(np.nanmin(table[2])), "Durations are in seconds.")
+    if not bare:  # nothing is lost and nothing padded
+        x, y, duration = np.ascontiguousarray(table)
+        return Paths(x, y, duration, n, n > 0, np.ones(len(n), dtype=np.bool_), single)
     if np.isinf(values).any():
         fail(name, "finite, or NaN where a fixation is lost", "infinite values", "Replace infinite values first.")
-    if (duration < 0).any():
-        fail(f"the durations of {name}", "0 s or more, or NaN", float(np.nanmin(duration)), "Durations are in seconds.")
+    inside = np.arange(values.shape[1])[:, None] < n
+    x, y = table[:2]
+    duration = table[2] if len(table) == 3 else np.full(x.shape, np.nan)
     lost, untimed = np.isnan(x) | np.isnan(y), np.isnan(duration)
     known = (n > 0) & ~(lost & inside).any(0)
     timed = ~(untimed & inside).any(0)
@@ -206,7 +210,7 @@ def score_pairs(
         size = (a.n[rows[keep]] + 1) * (b.n[columns[keep]] + 1)
         for part in np.split(keep, _cuts(size)):
             out[part] = kernel(rows[part], columns[part])
-    return out.reshape(*shape, *tail)
+    return out.reshape(shape + tail)
 
 
 def _cuts(size: Whole) -> list[int]:

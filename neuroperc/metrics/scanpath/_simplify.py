@@ -24,10 +24,11 @@ class Saccades(NamedTuple):
 def saccades(paths: Paths) -> Saccades:
     """Return the saccades of paths; those beyond a path's end are 0."""
     n = np.maximum(paths.n - 1, 0)
-    inside = np.arange(max(len(paths.x) - 1, 0))[:, None] < n
-    dx, dy = (np.where(inside, np.diff(v, axis=0), 0.0) for v in (paths.x, paths.y))
-    lane = np.arange(len(paths.n))
-    last = paths.duration[n, lane] if len(paths.duration) else np.zeros(len(lane))
+    dx, dy = paths.x[1:] - paths.x[:-1], paths.y[1:] - paths.y[:-1]
+    if not paths.single:
+        inside = np.arange(len(dx))[:, None] < n
+        dx, dy = np.where(inside, dx, 0.0), np.where(inside, dy, 0.0)
+    last = paths.duration[n, np.arange(len(n))] if len(paths.duration) else np.zeros(len(n))
     return Saccades(paths.x[:-1], paths.y[:-1], dx, dy, paths.duration[:-1], n, last)
 
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from ..._check import check, non_negative, pair
 from ._paths import Floats, Whole, read_paths, restore, score_pairs
-from ._programs import warp
+from ._programs import Memory, align_vectors
 from ._simplify import Saccades, saccades, simplify
 
+_TINY = np.finfo(np.float64).tiny
 MULTIMATCH_DIMENSIONS = ("vector", "direction", "length", "position", "duration")
 
 
@@ -93,8 +94,10 @@ def multimatch(
     norm = np.array([2 * diagonal, np.pi, diagonal, diagonal, 1.0])
     usable = [(p.n >= 3) & p.known & (p.timed if merging else True) for p in (left, right)]
 
+    memory = Memory()
+
     def kernel(i: Whole, j: Whole) -> Floats:
-        scores = 1 - _medians(tables[0], tables[-1], i, j) / norm
+        scores = 1 - _medians(tables[0], tables[-1], i, j, memory) / norm
         scores[~(left.timed[i] & right.timed[j]), 4] = np.nan
         return scores
 
@@ -119,47 +122,27 @@ class _Tables:
         if merging is not None and len(s.dx):
             s = simplify(s, **merging)
         self.dx, self.dy, self.n = s.dx, s.dy, s.n
-        self.rows = (np.sqrt(s.dx**2 + s.dy**2), np.arctan2(s.dy, s.dx), s.x, s.y, s.duration)
+        self.rows = (s.dx, s.dy, np.sqrt(s.dx**2 + s.dy**2), np.arctan2(s.dy, s.dx), s.x, s.y, s.duration)
 
 
-def _medians(a: _Tables, b: _Tables, i: Whole, j: Whole) -> Floats:
+def _medians(a: _Tables, b: _Tables, i: Whole, j: Whole, memory: Memory) -> Floats:
     """Return (pairs, 5) medians of the differences along the alignment."""
     n, m = a.n[i], b.n[j]
-    most_n, most_m = int(n.max()), int(m.max())
-    cost = _distances(a, b, i, j, most_n, most_m)
-    row, column, visited = warp(cost, n, m)
-    lane = np.arange(len(i))
-    vector = cost.reshape(-1)[(row * most_m + column) * len(i) + lane]
-    pick_a, pick_b = row * a.dx.shape[1] + i, column * b.dx.shape[1] + j
-    length_a, angle_a, xa, ya, time_a = (v.reshape(-1)[pick_a] for v in a.rows)
-    length_b, angle_b, xb, yb, time_b = (v.reshape(-1)[pick_b] for v in b.rows)
-    differences = np.empty((5, len(i), len(row)))
+    vectors = [(t.dx[:k, at], t.dy[:k, at]) for t, k, at in ((a, int(n.max()), i), (b, int(m.max()), j))]
+    row, column, count = align_vectors(vectors[0], vectors[1], n, m, memory)
+    pick_a, pick_b = row * a.dx.shape[1] + i[:, None], column * b.dx.shape[1] + j[:, None]
+    dx_a, dy_a, length_a, angle_a, xa, ya, time_a = (v.take(pick_a) for v in a.rows)
+    dx_b, dy_b, length_b, angle_b, xb, yb, time_b = (v.take(pick_b) for v in b.rows)
     turn = np.abs(angle_a - angle_b)
-    longest = np.maximum(time_a, time_b)
-    for place, value in zip(
-        differences,
-        (
-            vector,
-            np.minimum(turn, 2 * np.pi - turn),
-            np.abs(length_a - length_b),
-            np.sqrt((xa - xb) ** 2 + (ya - yb) ** 2),
-            np.abs(time_a - time_b) / np.where(longest > 0, longest, 1.0),
-        ),
-        strict=True,
-    ):
-        place[:] = np.where(visited, value, np.inf).T
+    longest = np.maximum(np.maximum(time_a, time_b), _TINY)
+    differences = memory.take("differences", 5, *row.shape)
+    np.sqrt((dx_a - dx_b) ** 2 + (dy_a - dy_b) ** 2, out=differences[0])
+    np.minimum(turn, 2 * np.pi - turn, out=differences[1])
+    np.abs(length_a - length_b, out=differences[2])
+    np.sqrt((xa - xb) ** 2 + (ya - yb) ** 2, out=differences[3])
+    np.divide(np.abs(time_a - time_b), longest, out=differences[4])
+    if len(i) > 1:
+        np.copyto(differences, np.inf, where=np.arange(row.shape[1]) >= count[:, None])
     differences.sort(-1)
-    count = visited.sum(0)
-    middle = differences[:, lane, (count - 1) // 2] + differences[:, lane, count // 2]
-    return (middle / 2).T
-
-
-def _distances(a: _Tables, b: _Tables, i: Whole, j: Whole, n: int, m: int) -> Floats:
-    """Return (n, m, pairs) lengths of the differences of saccade vectors."""
-    (ax, ay), (bx, by) = ((t.dx[:k, at], t.dy[:k, at]) for t, k, at in ((a, n, i), (b, m, j)))
-    cost = ax[:, None] - bx
-    other = ay[:, None] - by
-    cost *= cost
-    other *= other
-    cost += other
-    return np.sqrt(cost, out=cost)
+    lane = np.arange(len(i))
+    return ((differences[:, lane, (count - 1) // 2] + differences[:, lane, count // 2]) / 2).T
