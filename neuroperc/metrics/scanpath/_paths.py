@@ -58,6 +58,12 @@ def numpy_of(name: str, values: Any) -> NDArray[Any]:
 
 def read_paths(name: str, paths: Any) -> Paths:
     """Read one path (n, 2 or 3), a list of such, or a batch (paths, longest, 2 or 3) padded with NaN at its end."""
+    values, n, single = pad_paths(name, paths)
+    return _paths(name, values, n, single=single)
+
+
+def pad_paths(name: str, paths: Any) -> tuple[Floats, Whole, bool]:
+    """Return paths as a batch (paths, longest, 2 or 3) padded with NaN, their lengths, and whether it was only one."""
     if _is_list(paths, 2):
         items = [numpy_of(f"{name}[{i}]", p) for i, p in enumerate(paths)]
         items = [p.reshape(0, 3) if p.size == 0 else p for p in items]
@@ -66,16 +72,21 @@ def read_paths(name: str, paths: Any) -> Paths:
         values = np.full((len(items), max((len(p) for p in items), default=0), 3), np.nan)
         for row, item in zip(values, items, strict=True):
             row[: len(item), : item.shape[1]] = item
-        return _paths(name, values, np.array([len(p) for p in items], dtype=np.int64), single=False)
+        return values, np.array([len(p) for p in items], dtype=np.int64), False
     array = numpy_of(name, paths).astype(np.float64, copy=False)
+    array = array.reshape(0, 3) if array.shape == (0,) else array
     check(array.ndim in (2, 3), name, "(n, 3), (n, 2), a list of such, or a padded batch (paths, n, 3)",
           f"shape {array.shape}")  # fmt: skip
     _check_path(name, array, array.ndim)
     if array.ndim == 2:
-        return _paths(name, array[None], np.array([len(array)]), single=True)
-    there = ~np.isnan(array).all(-1)
-    n = np.where(there.any(1), array.shape[1] - np.argmax(there[:, ::-1], axis=1), 0) if array.shape[1] else 0
-    return _paths(name, array, np.broadcast_to(np.asarray(n, dtype=np.int64), len(array)), single=False)
+        return array[None], np.array([len(array)]), True
+    return array, _lengths(~np.isnan(array).all(-1)), False
+
+
+def _lengths(there: Flags) -> Whole:
+    """Return where each row of (rows, longest) ends: after the last place that is there."""
+    n = np.where(there, np.arange(1, there.shape[1] + 1), 0)
+    return np.asarray(n.max(1, initial=0), dtype=np.int64)
 
 
 def _is_list(values: Any, ndim: int) -> bool:
@@ -137,9 +148,7 @@ def read_labels(name: str, labels: Any) -> Labels:
           f"shape {values.shape}")  # fmt: skip
     if values.ndim == 1:
         return _labels(values[None], np.array([len(values)]), single=True)
-    there = values >= 0
-    n = np.where(there.any(1), values.shape[1] - np.argmax(there[:, ::-1], axis=1), 0) if values.shape[1] else 0
-    return _labels(values, np.broadcast_to(np.asarray(n, dtype=np.int64), len(values)), single=False)
+    return _labels(values, _lengths(values >= 0), single=False)
 
 
 def _whole(name: str, values: NDArray[Any]) -> Whole:

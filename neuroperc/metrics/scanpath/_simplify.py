@@ -54,7 +54,7 @@ def simplify(paths: Saccades, *, angle_deg: float, length: float, duration_s: fl
 
 
 def _merge_aligned(s: Saccades, angle_deg: float, duration_s: float) -> Saccades:
-    """Merge where two saccades turn by less than `angle_deg` over a short fixation; one of length 0 has no direction."""
+    """Merge where two saccades turn by less than `angle_deg` over a short fixation; length 0 has no direction."""
     first, second = (s.dx[:-1], s.dy[:-1]), (s.dx[1:], s.dy[1:])
     dot = first[0] * second[0] + first[1] * second[1]
     norms = np.hypot(*first) * np.hypot(*second)

@@ -10,7 +10,6 @@ import numpy as np
 from ..._check import check, integer, one_of, pair
 from ._paths import Flags, Floats, Paths, Whole, read_paths, restore, score_pairs
 
-
 Norm = Literal["l1", "l2"]
 
 

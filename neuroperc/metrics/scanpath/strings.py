@@ -153,7 +153,7 @@ def grid_labels(
     outside: Outside = "nan",
     whole_pixels: bool = False,
 ) -> Any:
-    """Number the cell of a grid over the screen in which each fixation falls.
+    """Return the number of the grid cell in which each fixation falls.
 
     Parameters
     ----------
@@ -305,9 +305,7 @@ def _cells(
     whole_pixels: bool = False,
 ) -> Labels:
     points = np.stack((paths.x, paths.y), -1)
-    labels = grid_labels(
-        points, screen=screen, grid=grid, origin=origin, outside=outside, whole_pixels=whole_pixels
-    )
+    labels = grid_labels(points, screen=screen, grid=grid, origin=origin, outside=outside, whole_pixels=whole_pixels)
     inside = np.arange(len(labels))[:, None] < paths.n
     known = paths.known & ~((labels < 0) & inside).any(0)
     return Labels(labels, paths.n, known, paths.single)
