@@ -17,8 +17,9 @@ from .._check import check, fail, finite, one_of
 from ._array import ArrayT, divide, double, floating, restore, same_shape, unpack
 
 Negatives = Literal["all", "non_fixated", "shuffled"]
-_BUCKETS = 2**16
-_FEW = 2**14
+_BUCKETS = 2**14
+_FEW = _BUCKETS + 1  # fewer values are simply sorted
+_SLICE = 2**16
 _SUM_TOLERANCE = 1e-3
 
 
@@ -154,24 +155,35 @@ def _share_below(xp: Any, negatives: Any, positives: Any) -> Any:
     positive are compared exactly.
     """
     n = negatives.shape[0]
-    low, high = xp.min(negatives), xp.max(negatives)
     before = 0
-    scale = _BUCKETS / (high - low) if bool(high > low) else low * 0
-    if n > _FEW and bool(high > low) and bool(xp.isfinite(scale)):
-        scaled = negatives - low
-        scaled *= scale
-        bucket = xp.astype(scaled, xp.int64)
-        own = xp.astype((xp.clip(positives, low, high) - low) * scale, xp.int64)
-        count = xp.bincount(bucket, minlength=_BUCKETS + 1)
-        marked = xp.zeros_like(count, dtype=xp.bool)
-        marked[own] = True
-        away = xp.where(marked, xp.zeros_like(count), count)
-        before = (xp.cumulative_sum(away) - away)[own]
-        negatives = negatives[marked[bucket]]
+    if n > _FEW:
+        before, negatives = _near(xp, negatives, positives)
     ordered = xp.sort(negatives)
     below = xp.searchsorted(ordered, positives, side="left")
     up_to = xp.searchsorted(ordered, positives, side="right")
     return (before + xp.astype(below + up_to, xp.float64) / 2) / n
+
+
+def _near(xp: Any, values: Any, positives: Any) -> tuple[Any, Any]:
+    """Return how many values lie in lower buckets without a positive, and the values in buckets that have one."""
+    low, high = xp.min(values), xp.max(values)
+    scale = _BUCKETS / (high - low) if bool(high > low) else low * 0
+    if not bool(xp.isfinite(scale)):
+        return 0, values
+    own = xp.astype((xp.clip(positives, low, high) - low) * scale, xp.int64)
+    count = xp.zeros_like(values[: _BUCKETS + 1], dtype=xp.int64)
+    marked = xp.zeros_like(count, dtype=xp.bool)
+    marked[own] = True
+    near = []
+    for start in range(0, values.shape[0], _SLICE):  # slices stay in the cache
+        part = values[start : start + _SLICE]
+        scaled = part - low
+        scaled *= scale
+        bucket = xp.astype(scaled, xp.int64)
+        count += xp.bincount(bucket, minlength=_BUCKETS + 1)
+        near.append(part[marked[bucket]])
+    away = xp.where(marked, xp.zeros_like(count), count)
+    return (xp.cumulative_sum(away) - away)[own], xp.concat(near)
 
 
 def log_likelihood(log_density: ArrayT, points_px: ArrayT, *, image: Any = None, above_uniform: bool = True) -> ArrayT:
