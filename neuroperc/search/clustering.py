@@ -88,18 +88,18 @@ def cluster_fixations(
 
 def mean_shift(points: np.ndarray, radius: float, max_steps: int) -> np.ndarray:
     """Return the region (n,) of points (n, 2), numbered from the fullest; all windows move together."""
-    centers = points.copy()
+    centers, fullness = points.copy(), np.zeros(len(points))
     moving = np.arange(len(points))
     for _ in range(max_steps):
         if not len(moving):
             break
         inside = _within(centers[moving], points, radius)
+        fullness[moving] = inside.sum(1)
         new = inside @ points / inside.sum(1, keepdims=True)
         far = np.hypot(*(new - centers[moving]).T) > _CLOSE * radius
         centers[moving] = new
         moving = moving[far]
-    fullness = _within(centers, points, radius).sum(1)
-    order = np.lexsort((centers[:, 1], centers[:, 0], -fullness))
+    order = np.lexsort((-centers[:, 1], -centers[:, 0], -fullness))
     kept: list[int] = []
     for k in order:
         if not kept or np.hypot(*(centers[kept] - centers[k]).T).min() > radius:
