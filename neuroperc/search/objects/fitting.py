@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -98,6 +99,7 @@ def fit_paths(
     n_samples: int = 20,
     mixed_precision: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 1,
     progress: bool = False,
     random_state: int = 0,
 ) -> TrainingResult:
@@ -121,6 +123,8 @@ def fit_paths(
         Epochs without a new best one before training stops.
     n_samples
         Paths a scene drawn for the validation.
+    checkpoint_every
+        Epochs between two states written to `checkpoint`.
     mixed_precision, checkpoint, progress, random_state
         As in `neuroperc.training.fit`.
 
@@ -159,10 +163,12 @@ def fit_paths(
         drawn = sample_paths(trained, validation.scenes, n_samples=n_samples, max_steps=longest, rng=random_state)  # type: ignore[arg-type]
         return behavioral_delta(drawn, validation.paths, validation.scenes.target)
 
+    n_steps = math.ceil(len(train.paths) / integer("batch_size", batch_size))
     rate = positive("learning_rate", learning_rate)
     return fit(
         model, list(range(len(train.paths))), loss=lambda m, batch: path_loss(m, *batch), collate=collate,
-        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=rate), epochs=epochs, batch_size=batch_size,
+        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=rate, fused=True), epochs=epochs, batch_size=batch_size,
         clip_norm=clip_norm, validate=None if validation is None else validate, patience=patience,
-        mixed_precision=mixed_precision, checkpoint=checkpoint, progress=progress, random_state=random_state,
+        mixed_precision=mixed_precision, checkpoint=checkpoint,
+        checkpoint_every=integer("checkpoint_every", checkpoint_every) * n_steps, progress=progress, random_state=random_state,
     )  # fmt: skip

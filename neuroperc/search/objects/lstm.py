@@ -64,9 +64,14 @@ class PointerDecoder(nn.Module):
         index = token_index(paths, scenes.n_objects)
         scene = torch.arange(len(paths), device=paths.device)[:, None, None]
         states, _ = self.lstm(tokens[scene, index.clamp(min=0)].flatten(0, 1))
-        scores = self.head(tokens[:, :-1], states.reshape(len(paths), -1, states.shape[-1])).view(*index.shape, -1)
-        known = torch.cat((paths[..., :1] >= 0, paths >= 0), -1)
-        return scores.masked_fill(~known[..., None], 0.0)
+        known = torch.cat((paths[..., :1] >= 0, paths >= 0), -1).flatten(1)
+        # Additive scores are dear: padding goes to the end and is cut off.
+        order = (~known).int().argsort(dim=1, stable=True)[:, : int(known.sum(1).max())]
+        states = states.reshape(len(paths), -1, states.shape[-1])
+        asked = states.gather(1, order[..., None].expand(-1, -1, states.shape[-1]))
+        found = self.head(tokens[:, :-1], asked) * known.gather(1, order)[..., None]
+        out = found.new_zeros(*known.shape, found.shape[-1])
+        return out.scatter(1, order[..., None].expand_as(found), found).view(*index.shape, -1)
 
     def begin(self, scenes: ObjectScenes, n_paths: int, max_steps: int) -> LSTMState:
         """Return the state from which `n_paths` paths a scene are drawn with `step`."""
