@@ -16,7 +16,8 @@ from .vision import PatchNet
 class ObjectEmbedding(nn.Module):
     """Embed the objects of a scene, its target, and the begin of a path.
 
-    Row, column and target flag each look up a row of one frozen table; the three are joined and cut to `d_position`.
+    The flag tells the target's own token from the same object on the shelf, so that "look at the target" and "stop" can
+    differ: on the shelf it is 0, for the target token, and where a path has landed on the target, 1. Row, column and target flag each look up a row of one frozen table; the three are joined and cut to `d_position`.
     Without pictures the visual half is one learned vector for everything, which is what a patch net makes of patches
     that are all alike.
 
@@ -72,7 +73,7 @@ class ObjectEmbedding(nn.Module):
         begin = (limit // 2).expand(len(batch), 1, 2)
         cells = torch.cat((scenes.cells, scenes.cells[batch, scenes.target][:, None], begin), 1)
         flag = torch.zeros(cells.shape[:2], dtype=torch.long, device=cells.device)
-        flag[batch, scenes.target] = flag[:, n] = 1
+        flag[:, n] = 1
         looked_up = self.table[torch.cat((cells, flag[..., None]), -1)].flatten(2)
         return torch.cat((self._look(scenes), looked_up[..., : self.d_position]), -1)
 
@@ -105,11 +106,19 @@ def vision_branch(vision: bool | nn.Module, d_visual: int, pyramid_levels: int |
     return PatchNet(d_visual, pyramid_levels=pyramid_levels) if vision else None
 
 
-def token_index(paths: Tensor, n_objects: int) -> Tensor:
+def token_index(paths: Tensor, scenes: ObjectScenes) -> Tensor:
     """Return the decoder's inputs for teacher forcing as indices into the embedding: the begin, then the path."""
-    check(paths.ndim == 3, "paths", "of shape (scene, path, step)", f"shape {tuple(paths.shape)}")
+    n = scenes.n_objects
+    good = paths.ndim == 3 and len(paths) == len(scenes.target)
+    check(good, "paths", f"of shape ({len(scenes.target)}, path, step)", f"shape {tuple(paths.shape)}")
     check(not paths.is_floating_point(), "paths", "whole numbers", str(paths.dtype), error=TypeError)
     most = int(paths.max()) if paths.numel() else -1
-    check(most < n_objects, "paths", f"indices below the {n_objects} objects", most)
-    begin = paths.new_full((*paths.shape[:2], 1), n_objects + 1)
-    return torch.cat((begin, paths), -1)
+    check(most < n, "paths", f"indices below the {n} objects", most)
+    begin = paths.new_full((*paths.shape[:2], 1), n + 1)
+    return torch.cat((begin, landed(paths, scenes.target, n)), -1)
+
+
+def landed(objects: Tensor, target: Tensor, n_objects: int) -> Tensor:
+    """Return (scene, ...) objects as indices into the embedding: the target's own token where it is the target."""
+    wanted = target.view(-1, *[1] * (objects.ndim - 1))
+    return torch.where(objects == wanted, n_objects, objects)

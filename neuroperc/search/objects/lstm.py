@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..._check import check, integer
 from ..pointer.head import PointerHead, Score
-from .embedding import ObjectEmbedding, token_index, vision_branch
+from .embedding import ObjectEmbedding, landed, token_index, vision_branch
 from .scenes import ObjectScenes
 
 
@@ -61,7 +61,7 @@ class PointerDecoder(nn.Module):
     def forward(self, scenes: ObjectScenes, paths: Tensor) -> Tensor:
         """Return the scores (scene, path, step + 1, objects + 1) of known paths, as `OAT.forward`."""
         tokens = self.embedding(scenes)
-        index = token_index(paths, scenes.n_objects)
+        index = token_index(paths, scenes)
         scene = torch.arange(len(paths), device=paths.device)[:, None, None]
         states, _ = self.lstm(tokens[scene, index.clamp(min=0)].flatten(0, 1))
         known = torch.cat((paths[..., :1] >= 0, paths >= 0), -1).flatten(1)
@@ -77,11 +77,12 @@ class PointerDecoder(nn.Module):
         """Return the state from which `n_paths` paths a scene are drawn with `step`."""
         tokens = self.embedding(scenes)
         zeros = tokens.new_zeros(len(tokens), n_paths, self.lstm.hidden_size)
-        return LSTMState(tokens, self.head.keys(tokens[:, :-1]), zeros, zeros)
+        return LSTMState(tokens, scenes.target, self.head.keys(tokens[:, :-1]), zeros, zeros)
 
     def step(self, state: LSTMState, last: Tensor) -> Tensor:
         """Return the scores (scene, path, objects + 1) of the next object or stop, as `OAT.step`."""
-        index = torch.where(last < 0, state.tokens.shape[1] - 1, last)
+        n = state.tokens.shape[1] - 2
+        index = torch.where(last < 0, n + 1, landed(last, state.target, n))
         x = state.tokens.gather(1, index[..., None].expand(-1, -1, state.tokens.shape[-1]))
         before = state.hidden.flatten(0, 1)[None], state.cell.flatten(0, 1)[None]
         out, (hidden, cell) = self.lstm(x.flatten(0, 1)[:, None], before)
@@ -94,6 +95,7 @@ class LSTMState:
     """What is kept between the steps of paths that are being drawn."""
 
     tokens: Tensor
+    target: Tensor
     keys: Tensor
     hidden: Tensor
     cell: Tensor

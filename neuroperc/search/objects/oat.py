@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ..._check import check, integer
 from ..pointer.head import PointerHead
-from .embedding import ObjectEmbedding, step_code, token_index, vision_branch
+from .embedding import ObjectEmbedding, landed, step_code, token_index, vision_branch
 from .layers import DecoderLayer, packed_tokens
 from .scenes import ObjectScenes
 
@@ -51,7 +51,7 @@ class OAT(nn.Module):
     References
     ----------
     Y Fang and others (2024). OAT: object-level attention transformer for gaze scanpath prediction, ECCV; sizes are
-    those of the released code. One reading is ours: the target's own place on the shelf carries the flag too.
+    those of the released code.
 
     Examples
     --------
@@ -105,7 +105,7 @@ class OAT(nn.Module):
         """
         tokens = self.embedding(scenes)
         packed = packed_tokens(paths)
-        index = token_index(paths, scenes.n_objects)
+        index = token_index(paths, scenes)
         steps = step_code(packed.n_steps, tokens.shape[-1], like=tokens)
         scene = torch.arange(len(paths), device=paths.device)[:, None, None].expand_as(index)
         flat, at = index.flatten()[packed.at], packed.at
@@ -127,7 +127,7 @@ class OAT(nn.Module):
         shape = (len(tokens), n_paths, h, max_steps, tokens.shape[-1] // h)
         caches = [(tokens.new_empty(shape), tokens.new_empty(shape)) for _ in self.decoder]
         memory = [layer.memory(encoded) for layer in self.decoder]
-        return OATState(tokens, memory, caches, self.head.keys(encoded))
+        return OATState(tokens, scenes.target, memory, caches, self.head.keys(encoded))
 
     def step(self, state: OATState, last: Tensor) -> Tensor:
         """Return the scores (scene, path, objects + 1) of the next object or stop, and move the state on.
@@ -140,7 +140,8 @@ class OAT(nn.Module):
             (scene, path) object fixated last; -1 at the begin.
         """
         width = state.tokens.shape[-1]
-        index = torch.where(last < 0, state.tokens.shape[1] - 1, last)
+        n = state.tokens.shape[1] - 2
+        index = torch.where(last < 0, n + 1, landed(last, state.target, n))
         x = state.tokens.gather(1, index[..., None].expand(-1, -1, width))
         x = x + step_code(1, width, start=state.n_done, like=x)
         for layer, cache, memory in zip(self.decoder, state.caches, state.memory, strict=True):
@@ -154,6 +155,7 @@ class OATState:
     """What is kept between the steps of paths that are being drawn."""
 
     tokens: Tensor
+    target: Tensor
     memory: list[tuple[Tensor, Tensor]]
     caches: list[tuple[Tensor, Tensor]]
     keys: Tensor
