@@ -41,6 +41,9 @@ from .intervals import Interval as Interval
 from .intervals import difference_interval as difference_interval
 from .intervals import mean_interval as mean_interval
 from .intervals import score_interval as score_interval
+from .object_paths import OBJECT_STATISTICS as OBJECT_STATISTICS
+from .object_paths import behavioral_delta as behavioral_delta
+from .object_paths import object_statistics as object_statistics
 from .psychometric import PsychometricFit as PsychometricFit
 from .psychometric import PsychometricFunction as PsychometricFunction
 from .psychometric import fit_psychometric as fit_psychometric
@@ -54,5 +57,31 @@ from .reliability import spearman_brown as spearman_brown
 from .reliability import split_half as split_half
 from .reliability import split_half_correlation as split_half_correlation
 from .reliability import stack_repeats as stack_repeats
+from .saliency import auc as auc
+from .saliency import information_gain as information_gain
+from .saliency import log_likelihood as log_likelihood
+from .saliency import map_correlation as map_correlation
+from .saliency import map_divergence as map_divergence
+from .saliency import map_similarity as map_similarity
+from .saliency import nss as nss
+from .scanpath import MULTIMATCH_DIMENSIONS as MULTIMATCH_DIMENSIONS
+from .scanpath import coverage as coverage
+from .scanpath import fixation_edit_distance as fixation_edit_distance
+from .scanpath import grid_labels as grid_labels
+from .scanpath import levenshtein as levenshtein
+from .scanpath import multimatch as multimatch
+from .scanpath import repeat_by_duration as repeat_by_duration
+from .scanpath import scaled_time_delay_embedding as scaled_time_delay_embedding
+from .scanpath import scanmatch as scanmatch
+from .scanpath import scanpath_pairs as scanpath_pairs
+from .scanpath import scasim as scasim
+from .scanpath import sequence_score as sequence_score
+from .scanpath import string_edit_distance as string_edit_distance
+from .scanpath import time_delay_embedding as time_delay_embedding
+from .search_efficiency import fixations_to_target as fixations_to_target
+from .search_efficiency import found_by as found_by
+from .search_efficiency import probability_mismatch as probability_mismatch
+from .search_efficiency import scanpath_ratio as scanpath_ratio
+from .search_efficiency import tfp_auc as tfp_auc
 
 __all__: list[str]
