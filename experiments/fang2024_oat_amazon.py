@@ -21,6 +21,7 @@ from neuroperc import plot as npplot
 from neuroperc.data import read_amazon_covers
 from neuroperc.display import Display
 from neuroperc.experiment import Measured, Result
+from neuroperc.metrics import OBJECT_STATISTICS, behavioral_delta, levenshtein, multimatch, nss, sequence_score
 from neuroperc.search import objects as npo
 
 COVERS = "search/sti_amazon/Amazon.json"
@@ -31,7 +32,7 @@ CONTROL = "people_elsewhere"
 MODELS = (*TRAINED, *UNTRAINED, CONTROL)
 ABOUT_PEOPLE = ("n_paths", "human_statistics", "human_sequence_similarity", "human_edit_distance",
                 "delta_beside_one_person", "oat_sequence_similarity", "oat_edit_distance")  # fmt: skip
-MEASURES = ("sequence_similarity", "edit_distance")
+GRID = (6, 14)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def run(config: Config, progress: bool = False) -> Measured:
     torch.set_num_threads(1)
     trials, grid = _amazon() if config.paths == "amazon" else _made(config.seed)
     seeds = [_seed(config, k, trials, grid, progress) for k in range(config.n_seeds)]
-    tested = [_tested(config, trials, seed) for seed in seeds]
+    tested = [_tested(trials, seed) for seed in seeds]
     people = _people(trials)
     values, intervals = _claims(config, tested, people)
     data = {"measures": _summary(tested), "people": people, "curves": [seed["curves"] for seed in seeds]}
@@ -82,7 +83,7 @@ def _amazon() -> tuple[npo.ObjectTrials, tuple[int, int]]:
                                 "without it, on made paths.")  # fmt: skip
     # Only which cell is looked at counts here, so that any display on which the collages fit will do.
     display = Display.from_px_per_deg(40, resolution_px=(1600, 2560))
-    return npo.object_trials(*read_amazon_covers(path, display=display)), (6, 14)
+    return npo.object_trials(*read_amazon_covers(path, display=display)), GRID
 
 
 def _made(seed: int) -> tuple[npo.ObjectTrials, tuple[int, int]]:
@@ -92,8 +93,14 @@ def _made(seed: int) -> tuple[npo.ObjectTrials, tuple[int, int]]:
     target = rng.integers(12, size=20)
     scenes = npo.make_scenes(cells, target)
     visits = npo.nearest_paths(scenes, n_samples=4, rng=rng)
-    last, again = visits.new_full((20, 4, 1), -1), torch.as_tensor(rng.random((20, 4, 1)) < 0.5)
-    looks = torch.cat((visits, last), -1).scatter(-1, (visits >= 0).sum(-1, keepdim=True), torch.where(again, scenes.target[:, None, None], -1))
+    more = torch.as_tensor(rng.random((20, 4, 3)) < 0.5)  # the target again, then back to the first one and home
+    target = scenes.target[:, None, None].expand(20, 4, 1)
+    looks = torch.cat((visits, visits.new_full((20, 4, 3), -1)), -1)
+    end = (visits >= 0).sum(-1, keepdim=True)
+    looks.scatter_(-1, end, torch.where(more[..., :1], target, -1))
+    end += more[..., :1]
+    looks.scatter_(-1, end, torch.where(more[..., 1:2], visits[..., :1], -1))
+    looks.scatter_(-1, end + 1, torch.where(more[..., 1:2], target, -1))
     return npo.ObjectTrials(scenes, looks, np.array([f"{k:02d}" for k in range(20)])), (3, 4)
 
 
@@ -158,66 +165,70 @@ def _untrained(config: Config, train: npo.ObjectTrials, scenes: npo.ObjectScenes
     }
 
 
-def _pairs(metric: Callable[..., np.ndarray], a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the metric of every path of `a` (p, step) with every path of `b` (q, step)."""
-    left, right = np.repeat(a, len(b), 0), np.tile(b, (len(a), 1))
-    return metric(left, right).reshape(len(a), len(b))
+def multimatch_of_objects(a: np.ndarray, b: np.ndarray, *, pairs: Any = None) -> np.ndarray:
+    """MultiMatch of cell centres, mean of vector, direction, length and position; NaN below three fixations."""
+    points = []
+    for paths in (a, b):
+        row, column = np.divmod(paths, GRID[1])
+        place = np.stack(((column + 0.5) * 183, (row + 0.5) * 267, np.ones(paths.shape)), -1)
+        points.append(np.where(paths[..., None] >= 0, place, np.nan))
+    return multimatch(*points, screen=(1600, 2560), pairs=pairs)[..., :4].mean(-1)
 
 
-def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Needleman-Wunsch with match 1, mismatch 0, gap 0 over the longer length, of padded paths side by side."""
-    row = np.zeros((len(b), b.shape[1] + 1))
-    for k in range(a.shape[1]):
-        match = (a[:, k, None] == b) & (b >= 0)
-        row[:, 1:] = np.maximum(row[:, 1:], row[:, :-1] + match)
-        row = np.maximum.accumulate(row, 1)
-    return row[:, -1] / np.maximum((a >= 0).sum(1), (b >= 0).sum(1))
+MEASURES: dict[str, Callable[..., Any]] = {
+    "sequence_similarity": sequence_score,
+    "edit_distance": levenshtein,
+    "multimatch": multimatch_of_objects,
+}
 
 
-def edits(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Levenshtein distance with unit costs of padded paths side by side."""
-    n, m = (a >= 0).sum(1), (b >= 0).sum(1)
-    column = np.arange(b.shape[1] + 1)
-    row = np.broadcast_to(column, (len(b), len(column))).copy()
-    for k in range(a.shape[1]):
-        new = np.minimum(row + 1, np.pad(row[:, :-1] + (a[:, k, None] != b), ((0, 0), (1, 0)), constant_values=k + 1))
-        new[:, 0] = k + 1
-        new = np.minimum.accumulate(new - column, 1) + column
-        row = np.where((k < n)[:, None], new, row)
-    return np.take_along_axis(row, m[:, None], 1)[:, 0]
+def _statistics(paths: Tensor, target: Tensor) -> np.ndarray:
+    """Return (picture, path, 5)."""
+    return npo.path_statistics(paths, target).reshape(*paths.shape[:2], 5)
 
 
-def _tested(config: Config, trials: npo.ObjectTrials, seed: dict[str, Any]) -> dict[str, Any]:
+def _nss(people: np.ndarray, drawn: np.ndarray, n_objects: int, *, binary: bool) -> float:
+    """Return how far above the mean the map of drawn fixations is where people looked, over cells."""
+    seen = np.bincount(drawn[drawn >= 0], minlength=n_objects).astype(float)
+    seen = (seen > 0).astype(float) if binary else seen
+    looked = people[people >= 0]
+    return float(nss(seen[None], np.stack((looked, np.zeros_like(looked)), -1)).mean())
+
+
+def _tested(trials: npo.ObjectTrials, seed: dict[str, Any]) -> dict[str, Any]:
     """Return, for every test picture, people's and models' statistics and mean similarity of models with people."""
     test = trials.take(seed["test"])
-    human = npo.path_statistics(test.paths, test.scenes.target)
-    out: dict[str, Any] = {"picture": test.stimulus_id, "human": human, "next": seed["next"]}
+    out: dict[str, Any] = {"picture": test.stimulus_id, "next": seed["next"],
+                           "human": _statistics(test.paths, test.scenes.target)}  # fmt: skip
+    people = [paths[paths[:, 0] >= 0] for paths in test.paths.numpy()]
     for name, paths in seed["paths"].items():
-        out[name] = {"statistics": npo.path_statistics(paths, test.scenes.target)}
-        for measure, metric in zip(MEASURES, (similarity, edits), strict=True):
+        drawn = paths.numpy()
+        out[name] = {"statistics": _statistics(paths, test.scenes.target)}
+        for measure, metric in MEASURES.items():
+            of_picture = [np.nanmean(metric(p, d, pairs="all")) for p, d in zip(people, drawn, strict=True)]
+            out[name][measure] = np.array(of_picture)
+        for measure, binary in (("nss_binary", True), ("nss", False)):
             out[name][measure] = np.array([
-                _pairs(metric, people[people[:, 0] >= 0], drawn).mean()
-                for people, drawn in zip(test.paths.numpy(), paths.numpy(), strict=True)
+                _nss(p, d, test.scenes.n_objects, binary=binary) for p, d in zip(people, drawn, strict=True)
             ])  # fmt: skip
     return out
 
 
 def _people(trials: npo.ObjectTrials) -> dict[str, Any]:
     """Return people beside people: statistics, similarity of all pairs on a picture, one person beside the others."""
-    statistics = npo.path_statistics(trials.paths, trials.scenes.target)
-    pairs: dict[str, list[float]] = {measure: [] for measure in MEASURES}
-    for paths in trials.paths.numpy():
-        real = paths[paths[:, 0] >= 0]
-        upper = np.triu_indices(len(real), 1)
-        for measure, metric in zip(MEASURES, (similarity, edits), strict=True):
-            pairs[measure] += metric(real[upper[0]], real[upper[1]]).tolist()
-    means = np.nanmean(statistics, 0)
-    others = [np.nanmean(np.delete(statistics, k, 1), (0, 1)) for k in range(len(means))]
-    apart = [float((np.abs(m - o) / o).mean()) for m, o in zip(means, others, strict=True)]
-    return {"statistics": dict(zip(npo.STATISTICS, np.nanmean(statistics, (0, 1)), strict=True)),
-            "n_paths": int(np.isfinite(statistics[..., 0]).sum()), "n_pairs": len(pairs[MEASURES[0]]),
+    statistics = _statistics(trials.paths, trials.scenes.target)
+    people = [paths[paths[:, 0] >= 0] for paths in trials.paths.numpy()]
+    found = {measure: np.concatenate([np.atleast_1d(metric(p)) if measure != "multimatch" else
+                                      metric(*(p[k] for k in np.triu_indices(len(p), 1))) for p in people if len(p) > 1])
+             for measure, metric in MEASURES.items()}  # fmt: skip
+    apart = [
+        behavioral_delta(statistics[:, k], np.delete(statistics, k, 1).reshape(-1, 5))
+        for k in range(statistics.shape[1])
+    ]
+    return {"statistics": dict(zip(OBJECT_STATISTICS, np.nanmean(statistics, (0, 1)), strict=True)),
+            "n_paths": int(np.isfinite(statistics[..., 0]).sum()), "n_pairs": len(found["edit_distance"]),
             "delta_of_one_person": float(np.mean(apart)), "delta_by_person": apart,
-            **{measure: float(np.mean(values)) for measure, values in pairs.items()}}  # fmt: skip
+            **{measure: float(np.nanmean(values)) for measure, values in found.items()}}  # fmt: skip
 
 
 def _delta(config: Config, tested: list[dict[str, Any]], weights: np.ndarray | None = None) -> dict[str, Any]:
@@ -250,12 +261,14 @@ def _summary(tested: list[dict[str, Any]]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name in (n for n in tested[0] if n not in ("picture", "human", "next")):
         statistics = np.concatenate([np.nanmean(t[name]["statistics"], 1) for t in tested]).mean(0)
-        out[name] = dict(zip(npo.STATISTICS, statistics, strict=True))
-        out[name] |= {measure: float(_measure(tested, name, measure)[0]) for measure in MEASURES}
+        out[name] = dict(zip(OBJECT_STATISTICS, statistics, strict=True))
+        out[name] |= {
+            measure: float(_measure(tested, name, measure)[0]) for measure in (*MEASURES, "nss_binary", "nss")
+        }
         if name in TRAINED:
             out[name]["next_object_probability"] = float(np.mean([t["next"][name] for t in tested]))
     human = np.concatenate([t["human"].reshape(-1, 5) for t in tested])
-    return out | {"people": dict(zip(npo.STATISTICS, np.nanmean(human, 0), strict=True))}
+    return out | {"people": dict(zip(OBJECT_STATISTICS, np.nanmean(human, 0), strict=True))}
 
 
 def _claims(
@@ -276,7 +289,7 @@ def _claims(
     }  # fmt: skip
     resampled = {"oat_delta": spread["oat"], "delta_beside_best_rival": spread["oat"] - spread[best],
                  "delta_beside_people_elsewhere": spread["oat"] - spread[CONTROL]}  # fmt: skip
-    for measure, sign in zip(MEASURES, (1, -1), strict=True):
+    for measure, sign in (("sequence_similarity", 1), ("edit_distance", -1)):
         all_means = {name: float(_measure(tested, name, measure)[0]) for name in MODELS}
         top = max(rivals, key=lambda name: sign * all_means[name])
         values |= {f"oat_{measure}": all_means["oat"], f"{measure}_beside_best_rival": all_means["oat"] - all_means[top],
@@ -295,8 +308,8 @@ def plot(result: Result) -> Figure:
         left, middle, right = canvas.axes
         table, people = result.data["measures"], result.data["people"]
         colors = [npplot.COLORS["vermilion"]] + [npplot.COLORS["blue"]] * 2 + [npplot.COLORS["grey"]] * 6
-        shown = [[result.values["delta"][name] for name in names], [table[name][MEASURES[0]] for name in names]]
-        for ax, heights, mark, title in zip((left, middle), shown, (people["delta_of_one_person"], people[MEASURES[0]]),
+        shown = [[result.values["delta"][name] for name in names], [table[name]["sequence_similarity"] for name in names]]
+        for ax, heights, mark, title in zip((left, middle), shown, (people["delta_of_one_person"], people["sequence_similarity"]),
                                             ("behavioural distance", "sequence similarity"), strict=True):  # fmt: skip
             ax.barh(labels, heights, color=colors)
             ax.axvline(mark, color="black", lw=1, ls="--")

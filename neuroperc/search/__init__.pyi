@@ -1,4 +1,5 @@
-from .objects import behavioral_delta as behavioral_delta
+from . import objects as objects
+from . import pointer as pointer
 from .objects import fit_paths as fit_paths
 from .objects import greedy_paths as greedy_paths
 from .objects import grouped_split as grouped_split
@@ -20,6 +21,8 @@ from .objects import PointerDecoder as PointerDecoder
 from .objects import position_table as position_table
 from .objects import priority_paths as priority_paths
 from .objects import sample_paths as sample_paths
+from .pointer import PointerHead as PointerHead
+from .pointer import PointerNet as PointerNet
 
 __all__ = [
     "OAT",
@@ -30,26 +33,21 @@ __all__ = [
     "PointerDecoder",
     "PointerHead",
     "PointerNet",
-    "behavioral_delta",
     "fit_paths",
     "greedy_paths",
     "grouped_split",
-    "hull_problems",
-    "hull_scores",
     "learn_position_table",
     "make_scenes",
     "nearest_paths",
     "next_object_probability",
     "object_priority",
     "object_trials",
+    "objects",
     "path_loss",
     "path_statistics",
     "path_targets",
+    "pointer",
     "position_table",
     "priority_paths",
     "sample_paths",
-    "solve",
-    "sorting_problems",
-    "tour_length",
-    "tour_problems",
 ]

@@ -11,6 +11,7 @@ from scipy.spatial import ConvexHull
 
 from neuroperc import Display
 from neuroperc.data import assign_objects, read_amazon_covers
+from neuroperc.metrics import behavioral_delta, levenshtein, sequence_score
 from neuroperc.search import objects as npo
 from neuroperc.search import pointer as npp
 from neuroperc.search.objects.layers import DecoderLayer, packed_tokens
@@ -141,20 +142,16 @@ def test_learned_position_code_converges_to_the_closed_form():
     assert (start @ start.T - closed @ closed.T).abs().max() > 0.3
 
 
-def test_path_statistics_by_hand():
-    # runs: 4, 2, 4, 7; first visits 4, 2, 7; one fixation more on 4; one return to 4
-    found = npo.path_statistics([[[4, 4, 2, 4, 7, -1], [7, 7, 7, 7, 7, 7], [-1] * 6]], [7])[0]
-    np.testing.assert_allclose(found[0], [1, 5, 3 / 5, 1 / 5, 1 / 5])
-    np.testing.assert_allclose(found[1], [1, 6, 1 / 6, 5 / 6, 0])
-    assert np.isnan(found[2]).all()
-
-
-def test_behavioral_delta_by_hand():
-    people = [[[0, 0, 1, 0, 2], [1, 2, -1, -1, -1]]]  # correct 1, length 3.5, search .8, refixation .1, revisit .1
-    model = [[[2, 1, 0, -1, -1]]]  # correct 0, length 3, search 1, 0, 0
-    wanted = (1 + 0.5 / 3.5 + 0.2 / 0.8 + 1 + 1) / 5
-    assert npo.behavioral_delta(model, people, [2]) == pytest.approx(wanted)
-    assert npo.behavioral_delta(people, people, [2]) == 0
+def test_behavioral_distance_of_paths_by_hand():
+    people = torch.tensor([[[0, 0, 1, 0, 2], [1, 2, -1, -1, -1], [-1] * 5]])
+    model = torch.tensor([[[2, 1, 0, -1, -1]]])
+    goal = torch.tensor([2])
+    human = npo.path_statistics(people, goal)
+    np.testing.assert_allclose(human[:2], [[1, 5, 0.6, 0.2, 0.2], [1, 2, 1, 0, 0]])
+    assert np.isnan(human[2]).all()
+    wanted = (1 + 0.5 / 3.5 + 0.2 / 0.8 + 1 + 1) / 5  # people: 1, 3.5, .8, .1, .1; model: 0, 3, 1, 0, 0
+    assert behavioral_delta(npo.path_statistics(model, goal), human) == pytest.approx(wanted)
+    assert behavioral_delta(human, human) == 0
 
 
 @pytest.mark.parametrize("n", [3, 5, 12, 40])
@@ -198,7 +195,7 @@ def test_amazon_covers_give_the_known_numbers(data_dir):
         display.to_px([first["x_deg"], first["y_deg"]]), np.array(record["fixations"]["1"][0]) + [0.5, 0], atol=1e-9
     )
     kept = npo.object_trials(fixations, trials, objects)
-    statistics = np.nanmean(npo.path_statistics(kept.paths, kept.scenes.target), (0, 1))
+    statistics = np.nanmean(npo.path_statistics(kept.paths, kept.scenes.target), 0)
     assert int((kept.paths[..., 0] >= 0).sum()) == 585
     np.testing.assert_allclose(statistics, [0.850, 12.89, 0.783, 0.172, 0.045], rtol=1e-3, atol=5e-4)
 
@@ -212,3 +209,16 @@ def test_assign_objects_equals_a_loop():
         inside = [k for k, (a, b, c, d) in enumerate(boxes) if a <= x <= b and c <= y <= d]
         middle = [np.hypot(x - (a + b) / 2, y - (c + d) / 2) for a, b, c, d in boxes]
         assert found == min(inside or range(9), key=middle.__getitem__)
+
+
+def test_person_with_person_on_the_amazon_covers(data_dir):
+    path = data_dir / "search" / "sti_amazon" / "Amazon.json"
+    if not path.is_file():
+        pytest.skip("search/sti_amazon/Amazon.json is not in NEUROPERC_DATA")
+    display = Display.from_px_per_deg(40, resolution_px=(1600, 2560))
+    paths = npo.object_trials(*read_amazon_covers(path, display=display)).paths.numpy()
+    people = [p[p[:, 0] >= 0] for p in paths]
+    score, edits = (np.concatenate([metric(p) for p in people]) for metric in (sequence_score, levenshtein))
+    assert len(score) == len(edits) == 1425
+    assert score.mean() == pytest.approx(0.207, abs=5e-4)
+    assert edits.mean() == pytest.approx(14.2, abs=0.05)

@@ -1,15 +1,13 @@
 from .baselines import nearest_paths as nearest_paths
 from .baselines import object_priority as object_priority
 from .baselines import priority_paths as priority_paths
-from .behavior import behavioral_delta as behavioral_delta
-from .behavior import path_statistics as path_statistics
-from .behavior import STATISTICS as STATISTICS
 from .drawing import greedy_paths as greedy_paths
 from .drawing import sample_paths as sample_paths
 from .embedding import ObjectEmbedding as ObjectEmbedding
 from .fitting import fit_paths as fit_paths
 from .fitting import next_object_probability as next_object_probability
 from .fitting import path_loss as path_loss
+from .fitting import path_statistics as path_statistics
 from .fitting import path_targets as path_targets
 from .lstm import PointerDecoder as PointerDecoder
 from .oat import OAT as OAT
@@ -29,8 +27,6 @@ __all__ = [
     "ObjectTrials",
     "PatchNet",
     "PointerDecoder",
-    "STATISTICS",
-    "behavioral_delta",
     "fit_paths",
     "greedy_paths",
     "grouped_split",

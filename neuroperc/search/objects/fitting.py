@@ -6,15 +6,39 @@ import math
 import os
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..._check import integer, positive
+from ..._check import check, integer, positive
+from ...metrics import behavioral_delta, object_statistics
 from ...training import TrainingResult, fit
-from .behavior import behavioral_delta
 from .drawing import sample_paths
 from .scenes import ObjectScenes, ObjectTrials
+
+
+def path_statistics(paths: Tensor, target: Tensor) -> np.ndarray:
+    """Return `metrics.object_statistics` of every path of every scene.
+
+    Parameters
+    ----------
+    paths
+        (scene, path, step) objects, -1 after a path's end.
+    target
+        (scene,) index of the target.
+
+    Returns
+    -------
+    ndarray
+        (scene * path, 5), the paths of a scene side by side; NaN for an empty path.
+
+    Examples
+    --------
+    >>> path_statistics(torch.tensor([[[0, 0, 1, 0, 2]]]), torch.tensor([2])).tolist()
+    [[1.0, 5.0, 0.6, 0.2, 0.2]]
+    """
+    return object_statistics(paths.flatten(0, 1).cpu().numpy(), target.repeat_interleave(paths.shape[1]).cpu().numpy())
 
 
 def path_targets(paths: Tensor, n_objects: int) -> Tensor:
@@ -161,7 +185,10 @@ def fit_paths(
         if validation is None:
             return 0.0
         drawn = sample_paths(trained, validation.scenes, n_samples=n_samples, max_steps=longest, rng=random_state)  # type: ignore[arg-type]
-        return behavioral_delta(drawn, validation.paths, validation.scenes.target)
+        found = behavioral_delta(*(path_statistics(p, validation.scenes.target) for p in (drawn, validation.paths)))
+        rule = "a recording in which people refixate and revisit"
+        check(math.isfinite(found), "validation", rule, f"a distance of {found}", "Use other scenes, or none.")
+        return found
 
     n_steps = math.ceil(len(train.paths) / integer("batch_size", batch_size))
     rate = positive("learning_rate", learning_rate)
