@@ -103,9 +103,8 @@ class OAT(nn.Module):
         Tensor
             (scene, path, step + 1, objects + 2) before the softmax; zeros where a path has ended.
         """
-        tokens = self.embedding(scenes)
-        packed = packed_tokens(paths)
         index = token_index(paths, scenes)
+        tokens, packed = self.embedding(scenes), packed_tokens(paths)
         steps = step_code(packed.n_steps, tokens.shape[-1], like=tokens)
         scene = torch.arange(len(paths), device=paths.device)[:, None, None].expand_as(index)
         flat, at = index.flatten()[packed.at], packed.at

@@ -75,11 +75,12 @@ def make_scenes(cells: Any, target: Any, patches: Any = None) -> ObjectScenes:
     """
     which = torch.as_tensor(np.array(target)).reshape(-1)
     places = torch.as_tensor(np.array(cells))
+    check(len(which) > 0, "target", "one a scene", "none")
     for name, values in (("cells", places), ("target", which)):
         check(not values.is_floating_point(), name, "whole numbers", str(values.dtype), "Give indices.", TypeError)
     if places.ndim == 2:
         places = places.expand(len(which), *places.shape)
-    good = places.ndim == 3 and places.shape[2] == 2 and len(places) == len(which) > 0
+    good = places.ndim == 3 and places.shape[2] == 2 and len(places) == len(which)
     check(good, "cells", f"of shape ({len(which)}, objects, 2)", f"shape {tuple(places.shape)}")
     check(int(places.min()) >= 0, "cells", "rows and columns from 0", int(places.min()))
     n = places.shape[1]
@@ -170,10 +171,10 @@ def object_trials(
     found = scanpaths(fixations, trials)
     _check_objects(found.object_id, found.lengths, objects)
     keep = ~trials["excluded"].to_numpy(bool) & (found.lengths > 0)
+    check(keep.any(), "trials", "with a path that is kept", f"none of {len(trials)}")
     if length_sd is not None:
         far = np.abs(found.lengths - found.lengths[keep].mean())
         keep &= far <= positive("length_sd", length_sd) * found.lengths[keep].std()
-    check(keep.any(), "trials", "with a path that is kept", f"none of {len(trials)}")
     kept = trials[keep]
     names = kept["stimulus_id"].unique()
     row = pd.Index(names).get_indexer(kept["stimulus_id"])
