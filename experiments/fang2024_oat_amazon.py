@@ -65,8 +65,8 @@ def run(config: Config, progress: bool = False) -> Measured:
     people = _people(trials)
     values, intervals = _claims(config, tested, people)
     data = {"measures": _summary(tested), "people": people, "curves": [seed["curves"] for seed in seeds]}
-    values |= {"n_seeds": len(seeds), "n_test_pictures": sum(len(t["picture"]) for t in tested), "table": data["measures"],
-               "by_seed": [_delta(config, [t]) for t in tested],
+    values |= {"n_seeds": len(seeds), "n_test_pictures": sum(len(t["picture"]) for t in tested),
+               "table": data["measures"], "by_seed": [_delta(config, [t]) for t in tested],
                "epochs_run": [seed["epochs"] for seed in seeds]}  # fmt: skip
     if config.paths == "made":
         values |= dict.fromkeys(ABOUT_PEOPLE)
@@ -124,7 +124,8 @@ def _seed(config: Config, k: int, trials: npo.ObjectTrials, grid: tuple[int, int
             model, parts[0], validation=parts[1], epochs=config.epochs, batch_size=config.batch_scenes,
             learning_rate=config.learning_rate if oat else config.pointer_learning_rate, patience=config.patience,
             n_samples=config.n_validation_samples, mixed_precision=config.mixed_precision if oat else "no",
-            checkpoint=path.with_suffix(f".{name}.checkpoint"), checkpoint_every=5, progress=progress, random_state=config.seed + k,
+            checkpoint=path.with_suffix(f".{name}.checkpoint"), checkpoint_every=5,
+            progress=progress, random_state=config.seed + k,
         )  # fmt: skip
         found["curves"][name] = fitted.history["validation"].tolist()
         found["epochs"][name] = len(fitted.history["validation"])
@@ -218,9 +219,10 @@ def _people(trials: npo.ObjectTrials) -> dict[str, Any]:
     """Return people beside people: statistics, similarity of all pairs on a picture, one person beside the others."""
     statistics = _statistics(trials.paths, trials.scenes.target)
     people = [paths[paths[:, 0] >= 0] for paths in trials.paths.numpy()]
-    found = {measure: np.concatenate([np.atleast_1d(metric(p)) if measure != "multimatch" else
-                                      metric(*(p[k] for k in np.triu_indices(len(p), 1))) for p in people if len(p) > 1])
-             for measure, metric in MEASURES.items()}  # fmt: skip
+    found = {
+        measure: np.concatenate([metric(*(p[k] for k in np.triu_indices(len(p), 1))) for p in people if len(p) > 1])
+        for measure, metric in MEASURES.items()
+    }
     apart = [
         behavioral_delta(statistics[:, k], np.delete(statistics, k, 1).reshape(-1, 5))
         for k in range(statistics.shape[1])
@@ -281,7 +283,8 @@ def _claims(
     rivals = [name for name in MODELS if name not in ("oat", CONTROL)]
     best = min(rivals, key=lambda name: delta[name])
     values: dict[str, Any] = {
-        "delta": delta, "best_rival": best, "oat_delta": delta["oat"], "delta_beside_best_rival": delta["oat"] - delta[best],
+        "delta": delta, "best_rival": best, "oat_delta": delta["oat"],
+        "delta_beside_best_rival": delta["oat"] - delta[best],
         "delta_beside_people_elsewhere": delta["oat"] - delta[CONTROL],
         "delta_beside_one_person": delta["oat"] - people["delta_of_one_person"],
         "human_statistics": list(people["statistics"].values()), "n_paths": people["n_paths"],
@@ -292,8 +295,8 @@ def _claims(
     for measure, sign in (("sequence_similarity", 1), ("edit_distance", -1)):
         all_means = {name: float(_measure(tested, name, measure)[0]) for name in MODELS}
         top = max(rivals, key=lambda name: sign * all_means[name])
-        values |= {f"oat_{measure}": all_means["oat"], f"{measure}_beside_best_rival": all_means["oat"] - all_means[top],
-                   f"best_rival_{measure}": top}  # fmt: skip
+        values |= {f"oat_{measure}": all_means["oat"], f"best_rival_{measure}": top,
+                   f"{measure}_beside_best_rival": all_means["oat"] - all_means[top]}  # fmt: skip
         drawn = {name: _measure(tested, name, measure, draws) for name in ("oat", top)}
         resampled |= {f"oat_{measure}": drawn["oat"], f"{measure}_beside_best_rival": drawn["oat"] - drawn[top]}
     return values, {name: np.quantile(value, [0.025, 0.975]).tolist() for name, value in resampled.items()}
@@ -308,9 +311,13 @@ def plot(result: Result) -> Figure:
         left, middle, right = canvas.axes
         table, people = result.data["measures"], result.data["people"]
         colors = [npplot.COLORS["vermilion"]] + [npplot.COLORS["blue"]] * 2 + [npplot.COLORS["grey"]] * 6
-        shown = [[result.values["delta"][name] for name in names], [table[name]["sequence_similarity"] for name in names]]
-        for ax, heights, mark, title in zip((left, middle), shown, (people["delta_of_one_person"], people["sequence_similarity"]),
-                                            ("behavioural distance", "sequence similarity"), strict=True):  # fmt: skip
+        shown = [
+            [result.values["delta"][name] for name in names],
+            [table[name]["sequence_similarity"] for name in names],
+        ]
+        marks = people["delta_of_one_person"], people["sequence_similarity"]
+        titles = "behavioural distance", "sequence similarity"
+        for ax, heights, mark, title in zip((left, middle), shown, marks, titles, strict=True):
             ax.barh(labels, heights, color=colors)
             ax.axvline(mark, color="black", lw=1, ls="--")
             ax.invert_yaxis()

@@ -81,14 +81,17 @@ def run(config: Config, progress: bool = False) -> Measured:
 
 def _trained(task: str, steps: int, config: Config, progress: bool) -> tuple[npp.PointerNet, list[float]]:
     """Return the network of one problem and a hundred values of its loss."""
-    key = hashlib.sha256(json.dumps([asdict(config) | {"steps": steps}, task], sort_keys=True).encode()).hexdigest()[:12]
+    key = hashlib.sha256(json.dumps([asdict(config) | {"steps": steps}, task], sort_keys=True).encode()).hexdigest()[
+        :12
+    ]
     CACHE.mkdir(parents=True, exist_ok=True)
     net = npp.PointerNet(1 if task.startswith("sort") else 2, d_hidden=config.d_hidden, random_state=config.seed)
     result = fit(
         net, Drawn(task, steps, config), loss=lambda model, batch: model.loss(*batch), steps=steps, batch_size=1,
         optimizer=lambda p: torch.optim.Adam(p, lr=config.learning_rate), schedule="cosine",
         warmup_steps=min(100, steps // 10), clip_norm=2.0, collate=lambda items: items[0],
-        checkpoint=CACHE / f"{task}_{key}.checkpoint", checkpoint_every=500, progress=progress, random_state=config.seed,
+        checkpoint=CACHE / f"{task}_{key}.checkpoint", checkpoint_every=500,
+        progress=progress, random_state=config.seed,
     )  # fmt: skip
     loss = result.history["loss"]
     return net.eval(), [float(part.mean()) for part in np.array_split(loss, min(100, len(loss)))]

@@ -36,7 +36,9 @@ def paths():
 
 def test_pointer_of_two_heads_equals_a_loop():
     torch.manual_seed(0)
-    head = npp.PointerHead(6, 5, score="dot", n_heads=2, end="slot", null=True, d_hidden=4).double().requires_grad_(False)
+    head = (
+        npp.PointerHead(6, 5, score="dot", n_heads=2, end="slot", null=True, d_hidden=4).double().requires_grad_(False)
+    )
     encoded, states = torch.randn(2, 3, 6, dtype=torch.float64), torch.randn(2, 4, 5, dtype=torch.float64)
     found = head(encoded, states)
     wk, bk = head.to_keys.weight, head.to_keys.bias
@@ -68,8 +70,9 @@ def test_decoder_layer_is_torchs(paths):
     torch.manual_seed(0)
     ours = DecoderLayer(16, 4, 24, 0.0)
     peer = torch.nn.TransformerDecoderLayer(16, 4, 24, 0.0, batch_first=True).eval()
-    cross = torch.cat((ours.cross_query.weight, ours.cross_memory.weight)), torch.cat(
-        (ours.cross_query.bias, ours.cross_memory.bias)
+    cross = (
+        torch.cat((ours.cross_query.weight, ours.cross_memory.weight)),
+        torch.cat((ours.cross_query.bias, ours.cross_memory.bias)),
     )
     with torch.no_grad():
         for layer, weights, out in (
@@ -192,7 +195,7 @@ def test_amazon_covers_give_the_known_numbers(data_dir):
     record = json.loads(path.read_text())["1.jpg"]  # 1600 by 2559 pixels
     first = fixations[(fixations["subject"] == "1") & (fixations["trial"] == 0)].iloc[0]
     np.testing.assert_allclose(
-        display.to_px([first["x_deg"], first["y_deg"]]), np.array(record["fixations"]["1"][0]) + [0.5, 0], atol=1e-9
+        display.to_px([first["x_deg"], first["y_deg"]]), np.add(record["fixations"]["1"][0], (0.5, 0)), atol=1e-9
     )
     kept = npo.object_trials(fixations, trials, objects)
     statistics = np.nanmean(npo.path_statistics(kept.paths, kept.scenes.target), 0)

@@ -64,7 +64,7 @@ def test_a_smaller_collage_is_centred(tmp_path):
         ({"1.jpg": RECORD | {"size": {"height": 0, "width": 140}}}, "size of 1.jpg"),
         ({"1.jpg": RECORD | {"size": {"height": 61, "width": 140}}}, "within the display"),
         ({"1.jpg": RECORD | {"ground_truth": []}}, "a list of one box"),
-        ({"1.jpg": RECORD | {"ground_truth": [{"xmin": 1, "ymin": 1, "xmax": 1, "ymax": 3}]}}, "a box on its 60 by 140"),
+        ({"1.jpg": RECORD | {"ground_truth": [{"xmin": 1, "ymin": 1, "xmax": 1, "ymax": 3}]}}, "on its 60 by 140"),
         ({"1.jpg": RECORD | {"ground_truth": [{"xmin": "a", "ymin": 1, "xmax": 1, "ymax": 3}]}}, "a box on its"),
         ({"1.jpg": RECORD | {"fixations": {"1": [[1, 2], [3]]}}}, "person 1 in 1.jpg"),
         ({"1.jpg": RECORD | {"fixations": {"2": [[1, None]]}}}, "person 2 in 1.jpg"),
@@ -203,7 +203,7 @@ def test_models_refuse_what_does_not_fit():
         npo.sample_paths(model, SCENES, max_steps=3, rng=None)
     with pytest.raises(ValueError, match="OAT, PointerDecoder"):
         npo.greedy_paths(torch.nn.Linear(1, 1), SCENES, max_steps=2)
-    with pytest.raises(ValueError, match="in \\(m, 3|of shape \\(m, 3"):
+    with pytest.raises(ValueError, match="patches must be of shape"):
         npo.PatchNet()(torch.zeros(2, 1, 40, 40))
     with pytest.raises(ValueError, match="2, 3 or 4, got 5"):
         npo.PatchNet(pyramid_levels=5)

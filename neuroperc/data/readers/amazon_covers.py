@@ -78,9 +78,12 @@ def read_amazon_covers(
     source = Path(path)
     records = read_json(source)
     is_object = isinstance(records, Mapping) and len(records) > 0
-    check(is_object, str(source), "an object of collages", type(records).__name__, "Is it another file of the data set?")
+    check(
+        is_object, str(source), "an object of collages", type(records).__name__, "Is it another file of the data set?"
+    )
     n_rows, n_columns = whole_pair("grid", grid)
-    rows, places, tables, counts = [], [], [], {}
+    rows, places, tables = [], [], []
+    counts: dict[str, int] = {}
     for name, record in records.items():
         frame, size, box = _collage(record, display, f"{name} of {source}")
         cells = _cells(name, frame, size, (n_rows, n_columns))
@@ -163,11 +166,9 @@ def _report_copies(places: list[Any], rows: list[dict[str, Any]], source: Path) 
         warnings.warn(message + ": statistics count them as people.", stacklevel=3)
 
 
-def _tables(
-    rows: list[dict[str, Any]], places: list[Any], display: Display
-) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+def _tables(rows: list[dict[str, Any]], places: list[Any], display: Display) -> tuple[pd.DataFrame, pd.DataFrame]:
     table = pd.DataFrame(rows)
-    trials = make_trials(table["trial"], target_present=True, **{n: table[n] for n in table if n != "trial"})
+    trials = make_trials(table["trial"], target_present=True, **{str(n): table[n] for n in table if n != "trial"})
     n = [len(points) for points, _ in places]
     which = np.repeat(np.arange(len(n)), n)
     fixations = make_fixations(

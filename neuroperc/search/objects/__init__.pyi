@@ -13,11 +13,11 @@ from .lstm import PointerDecoder as PointerDecoder
 from .oat import OAT as OAT
 from .positions import learn_position_table as learn_position_table
 from .positions import position_table as position_table
+from .scenes import ObjectScenes as ObjectScenes
+from .scenes import ObjectTrials as ObjectTrials
 from .scenes import grouped_split as grouped_split
 from .scenes import make_scenes as make_scenes
 from .scenes import object_trials as object_trials
-from .scenes import ObjectScenes as ObjectScenes
-from .scenes import ObjectTrials as ObjectTrials
 from .vision import PatchNet as PatchNet
 
 __all__ = [

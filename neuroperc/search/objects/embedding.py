@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..._check import check, integer, whole_pair
+from ..._check import check, fail, integer, whole_pair
 from .positions import position_table
 from .scenes import ObjectScenes
 from .vision import PatchNet
@@ -17,7 +17,9 @@ class ObjectEmbedding(nn.Module):
     """Embed the objects of a scene, its target, and the begin of a path.
 
     The flag tells the target's own token from the same object on the shelf, so that "look at the target" and "stop" can
-    differ: on the shelf it is 0, for the target token, and where a path has landed on the target, 1. Row, column and target flag each look up a row of one frozen table; the three are joined and cut to `d_position`.
+    differ: on the shelf it is 0; for the target token, and where a path has landed on the target, 1.
+
+    Row, column and flag each look up a row of one frozen table; the three are joined and cut to `d_position`.
     Without pictures the visual half is one learned vector for everything, which is what a patch net makes of patches
     that are all alike.
 
@@ -48,6 +50,8 @@ class ObjectEmbedding(nn.Module):
     >>> ObjectEmbedding((1, 2))(make_scenes([[0, 0], [0, 1]], [1])).shape  # two objects, the target, the begin
     torch.Size([1, 4, 512])
     """
+
+    table: Tensor
 
     def __init__(
         self, grid: tuple[int, int], *, table: Tensor | None = None, d_visual: int = 256, d_position: int = 256,
@@ -82,9 +86,7 @@ class ObjectEmbedding(nn.Module):
         if self.vision is None:
             return self.plain.expand(b, n + 2, -1)
         if scenes.patches is None:
-            raise ValueError(
-                "patches must be given to a model with a visual branch, got None. Build the model with vision=False."
-            )
+            fail("patches", "given to a model with a visual branch", None, "Build the model with vision=False.")
         patches = scenes.patches.float()
         seen = self.vision(patches.flatten(0, 1)).unflatten(0, (b, n))
         blank = self.vision(torch.ones_like(patches[:1, 0])).expand(b, 1, -1)  # what begin and padding look like

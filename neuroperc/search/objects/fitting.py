@@ -194,8 +194,10 @@ def fit_paths(
     rate = positive("learning_rate", learning_rate)
     return fit(
         model, list(range(len(train.paths))), loss=lambda m, batch: path_loss(m, *batch), collate=collate,
-        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=rate, fused=True), epochs=epochs, batch_size=batch_size,
-        clip_norm=clip_norm, validate=None if validation is None else validate, patience=patience,
+        optimizer=lambda parameters: torch.optim.Adam(parameters, lr=rate, fused=True), epochs=epochs,
+        batch_size=batch_size, clip_norm=clip_norm,
+        validate=None if validation is None else validate, patience=patience,
         mixed_precision=mixed_precision, checkpoint=checkpoint,
-        checkpoint_every=integer("checkpoint_every", checkpoint_every) * n_steps, progress=progress, random_state=random_state,
+        checkpoint_every=integer("checkpoint_every", checkpoint_every) * n_steps, progress=progress,
+        random_state=random_state,
     )  # fmt: skip

@@ -79,9 +79,8 @@ class OAT(nn.Module):
             self.embedding = ObjectEmbedding(grid, table=table, d_visual=half, d_position=half, vision=branch)
             layer = nn.TransformerEncoderLayer(d_model, n_heads, d_feedforward, dropout, batch_first=True)
             self.encoder = nn.TransformerEncoder(layer, n_layers, enable_nested_tensor=False)
-            self.decoder = nn.ModuleList(
-                DecoderLayer(d_model, n_heads, d_feedforward, dropout) for _ in range(n_layers)
-            )
+            layers = [DecoderLayer(d_model, n_heads, d_feedforward, dropout) for _ in range(n_layers)]
+            self.decoder = nn.ModuleList(layers)
             self.head = PointerHead(d_model, d_model, score="dot", n_heads=n_pointer_heads, end="slot", null=True)
             self.dropout = dropout
             for weights in self.parameters():
@@ -111,21 +110,26 @@ class OAT(nn.Module):
         x = tokens[scene.flatten()[at], flat] + steps[at % packed.n_steps]
         x = functional.dropout(x, self.dropout, self.training)
         encoded = self.encoder(tokens[:, :-1])
-        for layer in self.decoder:
+        for layer in self.layers:
             x = layer(x, packed, layer.memory(encoded))
         states = packed.spread(x).view(len(paths), -1, x.shape[-1])
         scores = self.head(encoded, states).view(*index.shape, -1)
         known = torch.zeros_like(index, dtype=torch.bool).flatten().index_fill(0, at, True).view_as(index)
         return scores.masked_fill(~known[..., None], 0.0)
 
+    @property
+    def layers(self) -> list[DecoderLayer]:
+        """The decoder's layers."""
+        return [layer for layer in self.decoder if isinstance(layer, DecoderLayer)]
+
     def begin(self, scenes: ObjectScenes, n_paths: int, max_steps: int) -> OATState:
         """Return the state from which `n_paths` paths a scene are drawn with `step`."""
         tokens = self.embedding(scenes)
         encoded = self.encoder(tokens[:, :-1])
-        h = self.decoder[0].n_heads
+        h = self.layers[0].n_heads
         shape = (len(tokens), n_paths, h, max_steps, tokens.shape[-1] // h)
-        caches = [(tokens.new_empty(shape), tokens.new_empty(shape)) for _ in self.decoder]
-        memory = [layer.memory(encoded) for layer in self.decoder]
+        caches = [(tokens.new_empty(shape), tokens.new_empty(shape)) for _ in self.layers]
+        memory = [layer.memory(encoded) for layer in self.layers]
         return OATState(tokens, scenes.target, memory, caches, self.head.keys(encoded))
 
     def step(self, state: OATState, last: Tensor) -> Tensor:
@@ -143,7 +147,7 @@ class OAT(nn.Module):
         index = torch.where(last < 0, n + 1, landed(last, state.target, n))
         x = state.tokens.gather(1, index[..., None].expand(-1, -1, width))
         x = x + step_code(1, width, start=state.n_done, like=x)
-        for layer, cache, memory in zip(self.decoder, state.caches, state.memory, strict=True):
+        for layer, cache, memory in zip(self.layers, state.caches, state.memory, strict=True):
             x = layer.step(x, cache, state.n_done, memory)
         state.n_done += 1
         return self.head.scores(state.keys, x)[..., :-1]

@@ -44,7 +44,9 @@ class ObjectScenes(NamedTuple):
     def take(self, index: Any) -> ObjectScenes:
         """Return the scenes at `index`."""
         index = torch.as_tensor(np.asarray(index), device=self.cells.device)
-        return ObjectScenes(self.cells[index], self.target[index], None if self.patches is None else self.patches[index])
+        return ObjectScenes(
+            self.cells[index], self.target[index], None if self.patches is None else self.patches[index]
+        )
 
 
 def make_scenes(cells: Any, target: Any, patches: Any = None) -> ObjectScenes:
@@ -91,7 +93,7 @@ def make_scenes(cells: Any, target: Any, patches: Any = None) -> ObjectScenes:
         fits = patches.ndim == 5 and tuple(patches.shape[:2]) == (len(which), n)
         check(fits, "patches", f"of shape ({len(which)}, {n}, channel, height, width)", f"shape {tuple(patches.shape)}")
         span = (float(patches.min()), float(patches.max()))
-        check(0 <= span[0] and span[1] <= 1, "patches", "in [0, 1]", f"from {span[0]:g} to {span[1]:g}", "Scale them.")
+        check(span[0] >= 0 and span[1] <= 1, "patches", "in [0, 1]", f"from {span[0]:g} to {span[1]:g}", "Scale them.")
     return ObjectScenes(places.long(), which.long(), patches)
 
 

@@ -71,7 +71,7 @@ class PointerHead(nn.Module):
             self.stop = nn.Parameter(torch.empty(d_keys).uniform_(-0.08, 0.08))
 
     def keys(self, inputs: Tensor) -> Tensor:
-        """Return what is needed of the inputs (b, n, d_keys), for many calls of `scores`: (b, heads, n[+1], d_hidden)."""
+        """Return what many calls of `scores` need of the inputs (b, n, d_keys): (b, heads, n[+1], d_hidden)."""
         if self.end == "learned":
             inputs = torch.cat((inputs, self.stop.expand(len(inputs), 1, -1)), 1)
         return self._by_head(self.to_keys(inputs))

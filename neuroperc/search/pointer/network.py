@@ -119,7 +119,8 @@ def solve(net: PointerNet, points: Tensor, *, rule: Rule = "distinct", n_beams: 
 
     References
     ----------
-    O Vinyals, M Fortunato, N Jaitly (2015). Pointer networks. arXiv:1506.03134, section 4.4: beam search over valid tours.
+    O Vinyals, M Fortunato, N Jaitly (2015). Pointer networks. arXiv:1506.03134, section 4.4: beam search over
+    valid tours.
 
     Examples
     --------

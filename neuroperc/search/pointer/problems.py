@@ -138,15 +138,15 @@ def _held_karp(points: np.ndarray) -> np.ndarray:
     came = np.zeros((1 << k, m, k), dtype=np.int64)
     for j in range(k):
         cost[1 << j, :, j] = home[:, j]
-    for subset in range(1, 1 << k):
+    for towns in range(1, 1 << k):
         for j in range(k):
-            before = subset ^ (1 << j)
-            if subset >> j & 1 and before:
+            before = towns ^ (1 << j)
+            if towns >> j & 1 and before:
                 reach = cost[before] + away[:, :, j]
-                came[subset, :, j] = reach.argmin(1)
-                cost[subset, :, j] = reach.min(1)
+                came[towns, :, j] = reach.argmin(1)
+                cost[towns, :, j] = reach.min(1)
     rows, subset = np.arange(m), np.full(m, (1 << k) - 1)
-    now = (cost[-1] + home).argmin(1)
+    now: np.ndarray = (cost[-1] + home).argmin(1)
     tour = np.zeros((m, n), dtype=np.int64)
     for step in range(k, 0, -1):
         tour[:, step] = now + 1
