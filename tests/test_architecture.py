@@ -33,6 +33,7 @@ UNITLESS = frozenset(
         noise_sd subject_sd difference_sd gain_sd prior share_inside target log_posterior
         factor from_n to_n ceiling reliability k lower upper estimate low high log_likelihood deviance lapse_bounds
         stage_tolerance
+        sigma sharpness length_sd dropout spread correct area simple
         """,
     )
 )

@@ -3,6 +3,7 @@ from .fixations import GAZE_COLUMNS as GAZE_COLUMNS
 from .fixations import TRIAL_COLUMNS as TRIAL_COLUMNS
 from .fixations import EyeRecording as EyeRecording
 from .fixations import Scanpaths as Scanpaths
+from .fixations import assign_objects as assign_objects
 from .fixations import check_fixations as check_fixations
 from .fixations import check_gaze as check_gaze
 from .fixations import check_trials as check_trials
@@ -23,6 +24,7 @@ from .media import load_image as load_image
 from .media import load_movie as load_movie
 from .media import save_image as save_image
 from .media import save_movie as save_movie
+from .readers.amazon_covers import read_amazon_covers as read_amazon_covers
 from .readers.bids import read_bids_gaze as read_bids_gaze
 from .readers.bids import write_bids_gaze as write_bids_gaze
 from .readers.brainio import read_brainio as read_brainio

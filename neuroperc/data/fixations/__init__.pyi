@@ -3,6 +3,7 @@ from .columns import GAZE_COLUMNS as GAZE_COLUMNS
 from .columns import TRIAL_COLUMNS as TRIAL_COLUMNS
 from .events import detect_events as detect_events
 from .events import detect_fixations as detect_fixations
+from .objects import assign_objects as assign_objects
 from .paths import Scanpaths as Scanpaths
 from .paths import fixation_density as fixation_density
 from .paths import n_fixations as n_fixations
