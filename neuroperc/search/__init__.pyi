@@ -4,10 +4,19 @@ from .asymmetry import asymmetry_table as asymmetry_table
 from .asymmetry import compare_slopes as compare_slopes
 from .asymmetry import reaction_times as reaction_times
 from .asymmetry import search_slopes as search_slopes
+from .diets import DIETS as DIETS
+from .diets import BlackGrid as BlackGrid
+from .diets import Fisheye as Fisheye
+from .diets import Rotate90 as Rotate90
+from .diets import training_diet as training_diet
 from .predictions import human_reaction_times as human_reaction_times
 from .predictions import read_vsa_predictions as read_vsa_predictions
 
 __all__ = [
+    "BlackGrid",
+    "DIETS",
+    "Fisheye",
+    "Rotate90",
     "SlopeComparison",
     "asymmetry_index",
     "asymmetry_table",
@@ -16,4 +25,5 @@ __all__ = [
     "reaction_times",
     "read_vsa_predictions",
     "search_slopes",
+    "training_diet",
 ]
