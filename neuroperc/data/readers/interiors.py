@@ -39,9 +39,9 @@ def read_interiors(
         sizes (1280 by 960 and 1280 by 1024, in the trials' columns screen_width and screen_height).
     positions
         "recorded": the positions before the data set's last step of processing, which the file keeps too. That step
-        removed fixations beside the photograph, cut coordinates to its edges, and moved the paths of every trial whose
-        target was not found by (96, 128) or (128, 128) pixels: the margins around the photograph, in the wrong order
-        or twice. Paths end where the released ones do. "released": x and y as they stand in the file.
+        dropped some fixations (most of them beside the photograph), cut coordinates to its edges, and moved the paths
+        of every trial whose target was not found by (96, 128) or (128, 128) pixels: the margins around the photograph,
+        in the wrong order or twice. Paths end where the released ones do. "released": x and y as the file has them.
 
     Returns
     -------
