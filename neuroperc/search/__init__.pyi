@@ -9,6 +9,11 @@ from .asymmetry import search_slopes as search_slopes
 from .clustering import cluster_fixations as cluster_fixations
 from .comparison import ScanpathComparison as ScanpathComparison
 from .comparison import compare_scanpaths as compare_scanpaths
+from .diets import BlackGrid as BlackGrid
+from .diets import DIETS as DIETS
+from .diets import Fisheye as Fisheye
+from .diets import Rotate90 as Rotate90
+from .diets import training_diet as training_diet
 from .objects import OAT as OAT
 from .objects import ObjectEmbedding as ObjectEmbedding
 from .objects import ObjectScenes as ObjectScenes
@@ -41,9 +46,12 @@ from .priority import TemplatePriority as TemplatePriority
 from .simulation import simulate as simulate
 
 __all__ = [
+    "DIETS",
     "OAT",
+    "BlackGrid",
     "ChancePriority",
     "EccNet",
+    "Fisheye",
     "ObjectEmbedding",
     "ObjectScenes",
     "ObjectTrials",
@@ -52,6 +60,7 @@ __all__ = [
     "PointerDecoder",
     "PointerHead",
     "PointerNet",
+    "Rotate90",
     "ScanpathComparison",
     "SlopeComparison",
     "TemplatePriority",
@@ -82,4 +91,5 @@ __all__ = [
     "sample_paths",
     "search_slopes",
     "simulate",
+    "training_diet",
 ]
