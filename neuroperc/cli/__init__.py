@@ -23,6 +23,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+stimuli_app = typer.Typer(help="Write stimuli in degrees, seeded, with tables of what they show.", no_args_is_help=True)
+app.add_typer(stimuli_app, name="stimuli")
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of every random draw.")]
 Device = Annotated[str | None, typer.Option(help="Torch device, such as cpu or cuda.  [default: cpu]")]
@@ -148,6 +151,66 @@ def metamer(
 
 
 @app.command()
+def search(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A picture.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
+    target: Annotated[
+        str, typer.Option(metavar="X,Y,W,H", help="Box of the target: centre, width and height in degrees, y up.")
+    ],
+    model: Annotated[str, typer.Option(help="eccnet, ivsn, pixels or chance.")] = "eccnet",
+    template: Annotated[Path | None, typer.Option(help="What the target looks like; else the box's picture.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="A VGG-16 file; else torchvision's, fetched once.")] = None,
+    budget: Annotated[int, typer.Option(min=1, help="Most fixations after the start.")] = 20,
+    px_per_deg: Annotated[float | None, typer.Option(help="Pixels per degree at the centre of the screen.")] = None,
+    size_deg: Annotated[
+        str | None, typer.Option(metavar="H,W", help="Height and width of the picture, instead of --px-per-deg.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Write where a model looks on the way to a target: fixations, trials, and the scanpath on the picture."""
+    from .search import search_files
+
+    written = search_files(
+        source,
+        out,
+        box_deg=_numbers("--target", target, 4),
+        model=model,
+        template=template,
+        weights=weights,
+        budget=budget,
+        px_per_deg=px_per_deg,
+        size_deg=None if size_deg is None else _pair("--size-deg", size_deg),
+        seed=seed,
+        device=device,
+        progress=not as_json,
+    )
+    _say({"written": [str(path) for path in written]}, "\n".join(map(str, written)), as_json)
+
+
+@stimuli_app.command("search")
+def stimuli_search(
+    name: Annotated[str, typer.Argument(help="The task, such as curve_among_lines or t_among_ls.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
+    set_size: Annotated[list[int] | None, typer.Option(help="Items on a display; may be repeated.")] = None,
+    n: Annotated[int | None, typer.Option(min=1, help="Displays for each set size.  [default: the paper's]")] = None,
+    jpeg_quality: Annotated[int | None, typer.Option(help="Pass the pictures through a JPEG, 1 to 95.")] = None,
+    reverse: Annotated[bool, typer.Option("--reverse", help="Exchange dark and light.")] = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Write visual search displays as pictures, with tables of displays, items and cells."""
+    from .search import display_files
+
+    written = display_files(
+        name, out, set_sizes=set_size or (), n=n, jpeg_quality=jpeg_quality, reversed_polarity=reverse, seed=seed
+    )
+    facts = {"written": [str(path) for path in written]}
+    _say(facts, f"{len(written) - 3} displays and three tables in {out}", as_json)
+
+
+@app.command()
 def run(
     experiment: Annotated[str, typer.Argument(help="A name under ./experiments, or the path of a script.")],
     profile: Annotated[str, typer.Option(help="Table of parameters: smoke or paper.")] = "smoke",
@@ -198,6 +261,18 @@ def _pair(option: str, text: str) -> tuple[float, float]:
         return pair(option, parts, "with a comma")
     except TypeError as error:
         raise ValueError(str(error)) from None
+
+
+def _numbers(option: str, text: str, n: int) -> Any:
+    from .._check import fail
+
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != n:
+        fail(option, f"{n} numbers with commas", text, f"Write for example {option} 3,-1,2,2.")
+    return values
 
 
 def _facts() -> dict[str, Any]:

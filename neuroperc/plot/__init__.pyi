@@ -2,6 +2,7 @@ from .curves import agreement_by_eccentricity as agreement_by_eccentricity
 from .curves import transfer as transfer
 from .field import cortex as cortex
 from .field import windows as windows
+from .gaze import outline as outline
 from .gaze import scanpath as scanpath
 from .images import mark_fixation as mark_fixation
 from .images import show_image as show_image
@@ -12,6 +13,7 @@ from .look import png as png
 from .look import style as style
 from .metamers import metamer_sheet as metamer_sheet
 from .psychophysics import psychometric as psychometric
+from .search import search_functions as search_functions
 
 __all__ = [
     "COLORS",
@@ -21,9 +23,11 @@ __all__ = [
     "figure",
     "mark_fixation",
     "metamer_sheet",
+    "outline",
     "png",
     "psychometric",
     "scanpath",
+    "search_functions",
     "show_image",
     "style",
     "transfer",

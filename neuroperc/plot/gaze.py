@@ -12,7 +12,7 @@ from ..display import Display
 from .images import degree_axes, show_image
 from .look import COLORS, axes
 
-__all__ = ["scanpath"]
+__all__ = ["outline", "scanpath"]
 
 
 def scanpath(
@@ -83,4 +83,48 @@ def scanpath(
         ax.text(column, row, str(order), ha="center", va="center", fontsize=7, zorder=4)
     if label:
         ax.legend()
+    return ax
+
+
+def outline(box_deg: Any, display: Display, *, ax: Axes, label: str = "", color: str = COLORS["vermilion"]) -> Axes:
+    """Draw a box, such as a target's, on a picture that `show_image` or `scanpath` has drawn.
+
+    Parameters
+    ----------
+    box_deg
+        x and y of its centre (y up), width, height.
+    display
+        Geometry of the picture.
+    ax
+        Axes to draw into.
+    label
+        Name for the legend.
+    color
+        Of the line.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        When the box is not four finite numbers.
+
+    Examples
+    --------
+    >>> display = Display.from_px_per_deg(8, resolution_px=(32, 48))
+    >>> ax = scanpath([(0, 0), (2, 1)], display)
+    >>> len(outline((2, 1, 1, 1), display, ax=ax).lines)
+    2
+    """
+    box = np.asarray(box_deg, dtype=float)
+    check(box.shape == (4,), "box_deg", "x, y, width and height", box.shape)
+    finite("box_deg", box)
+    x, y, width, height = box
+    corners = np.array([(-1, 1), (1, 1), (1, -1), (-1, -1), (-1, 1)]) * (width / 2, height / 2) + (x, y)
+    columns, rows = display.to_px(corners).T
+    ax.plot(columns, rows, "--", color=color, linewidth=1.2, label=label or None)
+    if label:
+        ax.legend(loc="lower right")
     return ax

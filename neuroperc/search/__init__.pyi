@@ -9,8 +9,8 @@ from .asymmetry import search_slopes as search_slopes
 from .clustering import cluster_fixations as cluster_fixations
 from .comparison import ScanpathComparison as ScanpathComparison
 from .comparison import compare_scanpaths as compare_scanpaths
-from .diets import BlackGrid as BlackGrid
 from .diets import DIETS as DIETS
+from .diets import BlackGrid as BlackGrid
 from .diets import Fisheye as Fisheye
 from .diets import Rotate90 as Rotate90
 from .diets import training_diet as training_diet
@@ -35,6 +35,7 @@ from .objects import path_targets as path_targets
 from .objects import position_table as position_table
 from .objects import priority_paths as priority_paths
 from .objects import sample_paths as sample_paths
+from .pictures import picture_search as picture_search
 from .pointer import PointerHead as PointerHead
 from .pointer import PointerNet as PointerNet
 from .predictions import human_reaction_times as human_reaction_times
@@ -83,6 +84,7 @@ __all__ = [
     "path_loss",
     "path_statistics",
     "path_targets",
+    "picture_search",
     "pointer",
     "position_table",
     "priority_paths",
