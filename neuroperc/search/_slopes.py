@@ -28,14 +28,18 @@ def fit(table: pd.DataFrame, n_resamples: int, level: float, rng: np.random.Gene
     Resampled means are stretched by sqrt(n / (n - 1)) and by Student's t over the normal (Satterthwaite): without this
     a bootstrap of few displays is too sure.
     """
-    sizes = np.sort(table["set_size"].unique())
+    lost = int(table["set_size"].isna().sum())
+    check(lost == 0, f"set_size of {where}", "known", f"{lost} rows without it", "Drop them, or add the numbers.")
+    shown = table["set_size"].to_numpy(dtype=float)
+    sizes = np.unique(shown)
     remedy = "A slope needs displays with different numbers of items."
     check(len(sizes) >= 2, f"set_size of {where}", "two values or more", sizes.tolist(), remedy)
     spread = sizes - sizes.mean()
     weight = spread / (spread**2).sum()  # ordinary least squares: slope = sum of weight x mean
+    rt, ids = table["rt_s"].to_numpy(dtype=float), _display_ids(table)
     means, draws, variance, freedom, n_displays = [], np.zeros(n_resamples), 0.0, 0.0, 0
     for size, w in zip(sizes, weight, strict=True):
-        total, count = _by_display(table[table["set_size"] == size])
+        total, count = _by_display(rt[shown == size], ids[shown == size])
         mean = total.sum() / count.sum() if count.sum() else np.nan
         n = len(total)
         n_displays += n
@@ -56,15 +60,20 @@ def fit(table: pd.DataFrame, n_resamples: int, level: float, rng: np.random.Gene
     return Slope(slope, intercept, draws, n_displays, len(sizes))
 
 
-def _by_display(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and number of known reaction times of every display; rows without a stimulus_id are displays of their own."""
-    rt = table["rt_s"].to_numpy(dtype=float)
-    ids = table["stimulus_id"].to_numpy(dtype=object) if "stimulus_id" in table else np.full(len(table), "")
-    label = np.where(ids == "", [f"\0{i}" for i in range(len(ids))], ids)
-    _, index = np.unique(label.astype(str), return_inverse=True)
+def _display_ids(table: pd.DataFrame) -> np.ndarray:
+    """Return a number for every display; rows without a stimulus_id are displays of their own."""
+    if "stimulus_id" not in table:
+        return np.arange(len(table))
+    codes, names = pd.factorize(table["stimulus_id"])
+    own = (codes < 0) | np.isin(codes, np.flatnonzero(names == ""))
+    return np.where(own, len(names) + np.arange(len(table)), codes)
+
+
+def _by_display(rt: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sum and number of the known reaction times of every display."""
+    _, index = np.unique(ids, return_inverse=True)
     known = np.isfinite(rt)
-    total = np.bincount(index, weights=np.where(known, rt, 0.0))
-    return total, np.bincount(index, weights=known.astype(float))
+    return np.bincount(index, weights=np.where(known, rt, 0.0)), np.bincount(index, weights=known.astype(float))
 
 
 def _student(variance: float, freedom: float, level: float) -> float:

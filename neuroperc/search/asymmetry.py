@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -10,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from .._check import as_rng, check, fail, integer, one_of
-from ..data import check_trials, n_fixations
+from ..data import check_fixations, check_trials, n_fixations
 from ._slopes import ROUNDING_S, Slope, fit, limits, share_not_found
 from .predictions import TASKS, human_reaction_times
 
@@ -94,7 +95,7 @@ def reaction_times(
     remedy = "Set found to True or False in every trial, or exclude the trial."
     check(not unknown.any(), "found", "known", f"{int(unknown.sum())} trials without it", remedy)
     keys = ["subject", "session", "trial"]
-    mine = fixations.merge(kept[keys], on=keys, how="inner")
+    mine = check_fixations(fixations, trials).merge(kept[keys], on=keys, how="inner")
     made = n_fixations(mine, kept).to_numpy(dtype=float)
     counts = _fill(made, kept["found"].to_numpy(dtype=bool), kept["set_size"], made, not_found)
     table = kept[[*keys, "stimulus_id", "condition", "set_size", "found"]]
@@ -325,7 +326,8 @@ def asymmetry_table(
             if here & set(pair):
                 rows.append({"model": model, "experiment": experiment} | _row(part, pair, n, level, generator))
     result = pd.DataFrame(rows).astype({"n_zero_slopes": "Int64"})
-    human = {e: asymmetry_index(*(_human_slopes()[name] for name in pair)) for e, pair in pairs.items()}
+    slopes = _human_slopes()
+    human = {e: asymmetry_index(*(slopes[name] for name in pair)) for e, pair in pairs.items()}
     words = f"{100 * level:g} % interval over displays within set size"
     return result.assign(human_index=result["experiment"].map(human), interval_of=words)
 
@@ -364,6 +366,7 @@ def _with_rt(table: pd.DataFrame, not_found: str, intercept_s: float, per_fixati
     return table.assign(rt_s=intercept_s + per_fixation_s * filled)
 
 
+@functools.cache
 def _human_slopes() -> Mapping[str, float]:
     slopes = search_slopes(human_reaction_times(), n_resamples=2)
     return dict(zip(slopes["condition"], slopes["slope"], strict=True))

@@ -60,6 +60,33 @@ def test_a_trial_without_any_fixation_counts():
     assert search.reaction_times(fixations, trials)["n_fixations"].tolist() == [4, 1]
 
 
+def test_from_fixations_to_an_asymmetry():
+    """A made observer that needs one fixation for T and as many as there are items for L."""
+    rows, points = [], []
+    for condition, cost in (("t_among_ls", 0), ("l_among_ts", 1)):
+        for size in (3, 6, 9):
+            for k in range(4):
+                n = 1 + cost * (size - 1)
+                points += [(len(rows), j) for j in range(n + 1)]
+                rows.append((condition, size, f"{condition}-{size}-{k}"))
+    condition, size, stimulus = zip(*rows, strict=True)
+    trials = make_trials(range(len(rows)), condition=condition, set_size=size, stimulus_id=stimulus, found=True)
+    trial, number = zip(*points, strict=True)
+    fixations = make_fixations([[0.0, 0.0]] * len(trial), trial=trial, fixation=number, on_screen=True)
+    rt = search.reaction_times(fixations, trials)
+    slopes = search.search_slopes(rt).set_index("condition")
+    assert slopes["slope"].tolist() == pytest.approx([0, 252.359])
+    assert slopes["is_zero"].tolist() == [True, False]
+    table = search.asymmetry_table(rt)
+    assert table["asymmetry_index"].tolist() == [1]
+    assert table["n_zero_slopes"].tolist() == [1]
+    assert table["share_zero"].tolist() == [1]
+    assert search.compare_slopes(rt, conditions=("t_among_ls", "l_among_ts")).df_residual == 20
+    lost = rt.assign(set_size=pd.array([None, *rt["set_size"][1:]], dtype="Int64"))
+    with pytest.raises(ValueError, match="set_size of t_among_ls must be known, got 1 rows without it"):
+        search.search_slopes(lost)
+
+
 def test_reaction_time_refusals():
     fixations = make_fixations([[0, 0]], trial=0, fixation=0, on_screen=True)
     with pytest.raises(ValueError, match="found must be known, got 1 trials without it"):
@@ -67,6 +94,10 @@ def test_reaction_time_refusals():
     with pytest.raises(ValueError, match="set_size must be known where the target was not found"):
         search.reaction_times(fixations, make_trials([0], found=False))
     assert np.isnan(search.reaction_times(fixations, make_trials([0], found=False), not_found="nan")["rt_s"][0])
+    with pytest.raises(ValueError, match="trial must be one of the trials"):
+        search.reaction_times(
+            make_fixations([[0, 0]], trial=9, fixation=0, on_screen=True), make_trials([0], found=True)
+        )
     with pytest.raises(ValueError, match="not_found must be one of"):
         search.reaction_times(fixations, make_trials([0], found=True), not_found="skip")
 
@@ -141,7 +172,7 @@ def test_one_display_has_no_interval():
 
 
 def test_slope_refusals():
-    with pytest.raises(ValueError, match=r"set_size of a must be two values or more, got \[1\]"):
+    with pytest.raises(ValueError, match=r"set_size of a must be two values or more, got \[1.0\]"):
         search.search_slopes(rt_table([[0.5, 0.6]], [1]))
     with pytest.raises(ValueError, match="rt must be with the columns condition, set_size, rt_s, got no rt_s"):
         search.search_slopes(pd.DataFrame({"condition": ["a"], "set_size": [1]}))

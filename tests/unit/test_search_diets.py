@@ -25,6 +25,7 @@ def test_grid_is_the_published_one():
     assert torch.equal(made, made.transpose(-1, -2))
     assert made.mean() == pytest.approx((204 / 224) ** 2)
     assert torch.equal(BlackGrid()(made), made)
+    assert BlackGrid(2, 5, 4)(torch.ones(1, 4, 12))[0, 0].tolist() == [1, 1, 1, 1, 0, 0, 1, 1, 1, 0, 0, 1]
 
 
 def test_fisheye_equals_an_independent_warp():

@@ -240,6 +240,12 @@ def test_vsa_schematic_places_are_remapped(tmp_path):
     np.testing.assert_allclose(511.5 - second["y_deg"].to_numpy()[:2] * 31.2, [512, 252])
     # The six places lie on a ring: 9.6 degrees from the middle.
     assert np.hypot(second["x_deg"].iloc[0], second["y_deg"].iloc[0]) == pytest.approx(300 / 31.2, abs=0.03)
+    stored = [(365, 36), (915, 36), (1190, 512), (915, 988), (365, 988), (90, 512)]
+    fix[:6, 1] = stored
+    save_vsa(tmp_path / "ObjArr", fix, cp, lengths)
+    ring = data.read_vsa_scanpaths(root)[0].query("fixation == 1")[["x_deg", "y_deg"]].to_numpy()[:6]
+    pixels = data.vsa_display().to_px(ring)
+    np.testing.assert_allclose(pixels, [(490, 252), (790, 252), (940, 512), (790, 772), (490, 772), (340, 512)])
     fix[0, 1] = (91, 512)
     save_vsa(tmp_path / "ObjArr", fix, cp, lengths)
     with pytest.raises(ValueError, match=r"places of .*ObjArr must be among 90, 365.*got \[91.0\]"):
