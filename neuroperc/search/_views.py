@@ -81,7 +81,7 @@ class Blank:
         """Return the cell of each level far from all borders, and how far borders reach, in cells."""
         cells, edges, x = [self.pixel], [0], self.pixel[None]
         for level, halo in enumerate(self.model.trunk.halos, start=1):
-            edges.append((edges[-1] + 1) // 2 * (level > 1) + halo)
+            edges.append((_edge_after(edges[-1], self.table(level)) if level > 1 else 0) + halo)
             x = x.expand(-1, -1, 2 * halo + 1, 2 * halo + 1)
             x = self.model.trunk.convolve(level, x, ((0, 0),), None)
             cells.append(x[0])
@@ -91,11 +91,14 @@ class Blank:
         """Cells on a side of the maps of a level (0 is the view's pixels)."""
         return self.sides[max(level - 1, 0)]
 
+    def table(self, level: int) -> RingTable | None:
+        """Return the rings of the pool before a level."""
+        return self.tables[level - 2] if level > 1 else None
+
     def ground(self, level: int) -> Tensor:
         """Return the whole map of a level, (c, n, n)."""
         if level not in self.maps:
-            n, n_plain = self.side(level), self.n_plain
-            self.maps[level] = self._grown(level) if level <= n_plain else self.model_level(level, n)
+            self.maps[level] = self._grown(level) if level <= self.n_plain else self._framed(level)
         return self.maps[level]
 
     @property
@@ -117,13 +120,38 @@ class Blank:
         index = torch.where(index <= reach, index, (index - cut_off).clamp(min=reach))
         return x.values[0].index_select(-2, index).index_select(-1, index)
 
-    def model_level(self, level: int, side: int) -> Tensor:
-        """Compute a level from the whole map below it."""
+    def _framed(self, level: int) -> Tensor:
+        """Compute a level along the borders, from the whole map below it; inside, its cell repeats."""
+        before, n, edge = self.side(level - 1), self.side(level), self.edges[level]
         below = Patch(self.ground(level - 1)[None], ((0, 0),))
-        sides = (self.side(level - 1), side)
-        table, gaze = self.tables[level - 2], (side // 2, side // 2)
-        x = step_level(self.model, level, below, ((0, 0),), (side, side), sides=sides, table=table, gaze=gaze)
-        return x.values[0]
+        pooled = pool_part(
+            self.model.optics.method, below, ((0, 0),), (n, n), sides=(before, n), table=self.table(level),
+            gaze=(n // 2, n // 2),
+        )  # fmt: skip
+        halo, whole = self.model.trunk.halos[level - 1], Patch(pooled, ((0, 0),))
+        inner = n - 2 * edge
+        bands = [
+            ((0, 0), (edge, n)),
+            ((n - edge, 0), (edge, n)),
+            ((edge, 0), (inner, edge)),
+            ((edge, n - edge), (inner, edge)),
+        ]
+        if inner <= 2 * halo:
+            bands = [((0, 0), (n, n))]
+        out = self.cells[level].repeat(1, n, n)
+        for (row, column), (height, width) in bands:
+            start = ((row - halo, column - halo),)
+            x = cut(whole, start, (height + 2 * halo, width + 2 * halo), ground=None, side=n)
+            x = self.model.trunk.convolve(level, x, start, n)
+            out[:, row : row + height, column : column + width] = x[0]
+        return out
+
+
+def _edge_after(edge: int, table: RingTable | None) -> int:
+    """Cells of a pooled map that see the outermost `edge` cells of a map, at either border."""
+    if table is None:
+        return (edge + 1) // 2
+    return (edge + (max(table.windows_px) + 1) // 2 + 1) // 2 + 1
 
 
 def step_level(
@@ -193,9 +221,10 @@ def _ring_part(
     """Pool a crop that has the map's parity and reaches over the windows, or up to the map's border."""
     n_in, n_out = sides
     spare = max(table.windows_px) // 4 + 1
-    count = tuple(min(n + 2 * spare, n_out) for n in size)
+    count = min(size[0] + 2 * spare, n_out), min(size[1] + 2 * spare, n_out)
     first = tuple(
-        tuple(min(max(place[d] - spare, 0), n_out - count[d]) for d in (0, 1)) for place in at
+        (min(max(row - spare, 0), n_out - count[0]), min(max(column - spare, 0), n_out - count[1]))
+        for row, column in at
     )
     shape = (2 * count[0] - n_in % 2, 2 * count[1] - n_in % 2)
     crop = cut(below, tuple((2 * r, 2 * c) for r, c in first), shape, ground=ground, side=n_in)
@@ -341,7 +370,7 @@ class Looking:
     def _deeper(self, level: int, below: Patch, whole: bool) -> Patch:
         """Compute a level where the picture reaches, borders and rings included."""
         sides = (self.blank.side(level - 1), self.blank.side(level))
-        table = self.blank.tables[level - 2] if level > 1 else None
+        table = self.blank.table(level)
         halo, n = self.model.trunk.halos[level - 1], sides[1]
         if whole:
             at, size = below.at, (n, n)
@@ -353,12 +382,12 @@ class Looking:
 
     def _spread(self, below: Patch, table: RingTable | None, halo: int, n: int) -> tuple[tuple[Place, ...], Place]:
         window = 2 if table is None else max(table.windows_px)
-        places = []
-        for place in below.at:
-            spans = [reached(place[d], below.size[d], window) for d in (0, 1)]
-            size = (min(spans[0][1] + 2 * halo, n), min(spans[1][1] + 2 * halo, n))
-            places.append(tuple(min(max(spans[d][0] - halo, 0), n - size[d]) for d in (0, 1)))
-        return tuple(places), size  # type: ignore[return-value]
+        counts = [min(reached(0, length, window)[1] + 2 * halo, n) for length in below.size]
+
+        def clamped(d: int, start: int) -> int:
+            return min(max(reached(start, below.size[d], window)[0] - halo, 0), n - counts[d])
+
+        return tuple((clamped(0, row), clamped(1, column)) for row, column in below.at), (counts[0], counts[1])
 
     def _tapped(self, level: int, patch: Patch, whole: bool) -> Tensor:
         """Pool a level's map 2 x 2 to the deepest stride and complete it to the whole view."""
@@ -379,4 +408,4 @@ def _blank(model: EccNet, view_px: int, ground: Tensor) -> Blank:
     if key not in model._blank:
         model._blank.clear()
         model._blank[key] = Blank(model, view_px, ground)
-    return model._blank[key]  # type: ignore[no-any-return]
+    return model._blank[key]

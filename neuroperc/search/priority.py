@@ -135,7 +135,9 @@ class EccNet(nn.Module):
             state.update(name.encode() + value.detach().cpu().numpy().tobytes())
         return state.hexdigest()
 
-    def forward(self, image: Tensor, target: Tensor, fixation_deg: Any = (0.0, 0.0), *, background: Any = 0.0) -> Tensor:
+    def forward(
+        self, image: Tensor, target: Tensor, fixation_deg: Any = (0.0, 0.0), *, background: Any = 0.0
+    ) -> Tensor:
         """Return the priority of every pixel.
 
         Parameters
@@ -250,7 +252,9 @@ class ChancePriority:
     def __init__(self, *, rng: int | np.random.Generator = 0) -> None:
         self.rng = as_rng(rng)
 
-    def __call__(self, image: Tensor, target: Tensor, fixation_deg: Any = (0.0, 0.0), *, background: Any = 0.0) -> Tensor:
+    def __call__(
+        self, image: Tensor, target: Tensor, fixation_deg: Any = (0.0, 0.0), *, background: Any = 0.0
+    ) -> Tensor:
         """Return noise in [0, 1), (b, h, w)."""
         return self.look(image, target, rngs=[self.rng] * len(image))([(0, 0)] * len(image))
 
@@ -297,7 +301,9 @@ class PixelPriority:
         self.preprocess = caffe if preprocess is None else preprocess
         self.fingerprint = f"pixels {self.preprocess!r}"
 
-    def __call__(self, image: Tensor, target: Tensor, fixation_deg: Any = (0.0, 0.0), *, background: Any = 0.0) -> Tensor:
+    def __call__(
+        self, image: Tensor, target: Tensor, fixation_deg: Any = (0.0, 0.0), *, background: Any = 0.0
+    ) -> Tensor:
         """Return the map (b, h, w), its smallest value 0; it does not depend on gaze or background."""
         _check_pictures("image", image)
         _check_pictures("target", target)

@@ -26,7 +26,7 @@ _RECORD = "neuroperc search 1"
 
 @dataclass(frozen=True)
 class _Rules:
-    """How a trial runs; `memory` None is for ever, `window_px` the recognition window, `ior_px` the inhibited square."""
+    """How a trial runs: `memory` None is for ever; sides of the recognition window and of the inhibited square."""
 
     regime: str
     memory: int | None
@@ -201,9 +201,12 @@ def simulate(
     seed = int(as_rng(rng).integers(2**63)) if isinstance(rng, np.random.Generator) else integer("rng", rng, 0)
     density = _density(model, arenas)
     rules = _Rules(
-        regime, None if ior == "infinite" else integer("ior", ior, 0), max(1, round(density * positive("window_deg", window_deg))),
-        max(1, round(density * positive("ior_deg", ior_deg))), None if budget is None else integer("budget", budget, 1),
-    )  # fmt: skip
+        regime,
+        memory=None if ior == "infinite" else integer("ior", ior, 0),
+        window_px=max(1, round(density * positive("window_deg", window_deg))),
+        ior_px=max(1, round(density * positive("ior_deg", ior_deg))),
+        budget=None if budget is None else integer("budget", budget, 1),
+    )
     if fixation_s is not None:
         non_negative("fixation_s", fixation_s)
     kept = _Checkpoint(checkpoint, model, shown, rules, seed)
@@ -227,7 +230,8 @@ def _density(model: Any, arenas: Sequence[Arena]) -> float:
     check(len(found) == 1, "shown", "of one number of pixels per degree", found, "Search each on its own.")
     wanted = getattr(model, "px_per_deg", None)
     same = wanted is None or abs(wanted - found[0]) < 1e-3 * found[0]
-    check(same, "px_per_deg of the pictures", f"the model's, {wanted}", found[0], f"Make it with px_per_deg={found[0]}.")
+    remedy = f"Make the model with px_per_deg={found[0]}."
+    check(same, "px_per_deg of the pictures", f"the model's, {wanted}", found[0], remedy)
     return found[0]
 
 
@@ -244,9 +248,7 @@ def _parts(arenas: Sequence[Arena], todo: Sequence[int], size: int) -> Iterator[
         yield part
 
 
-def _search(
-    model: Any, images: Tensor, targets: Tensor, trials: list[_Trial], rngs: list[np.random.Generator]
-) -> None:
+def _search(model: Any, images: Tensor, targets: Tensor, trials: list[_Trial], rngs: list[np.random.Generator]) -> None:
     """Run a batch of trials; `images` are painted over."""
     original, background = images.clone(), trials[0].arena.background
     if hasattr(model, "look"):
@@ -260,9 +262,10 @@ def _search(
         check(tuple(maps.shape) == wanted, "the model's map", f"of shape {wanted}", tuple(maps.shape))
         for i, priority in zip(active, maps.detach().cpu().numpy(), strict=True):
             for (top, left, bottom, right), hide in trials[i].choose(priority):
-                part = (i, slice(None), slice(max(top, 0), bottom), slice(max(left, 0), right))
+                box = max(top, 0), max(left, 0), min(bottom, wanted[1]), min(right, wanted[2])
+                part = (i, slice(None), slice(box[0], box[2]), slice(box[1], box[3]))
                 images[part] = background if hide else original[part]
-                looking.changed(i, (max(top, 0), max(left, 0), min(bottom, images.shape[-2]), min(right, images.shape[-1])))
+                looking.changed(i, box)
         active = [i for i in active if not trials[i].done]
 
 
