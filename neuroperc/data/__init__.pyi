@@ -36,6 +36,7 @@ from .readers.eyelink import read_eyelink as read_eyelink
 from .readers.eyelink import write_eyelink as write_eyelink
 from .readers.fixation_vectors import read_fixation_vectors as read_fixation_vectors
 from .readers.fixation_vectors import write_fixation_vectors as write_fixation_vectors
+from .readers.interiors import read_interiors as read_interiors
 from .readers.netcdf import read_responses as read_responses
 from .readers.netcdf import read_scores as read_scores
 from .readers.netcdf import write_responses as write_responses
@@ -45,6 +46,10 @@ from .readers.psychopy import read_psychopy_conditions as read_psychopy_conditio
 from .readers.psychopy import read_psychopy_schedule as read_psychopy_schedule
 from .readers.visions import read_visions as read_visions
 from .readers.visions import write_visions as write_visions
+from .readers.vsa import read_vsa_found as read_vsa_found
+from .readers.vsa import read_vsa_item_scanpaths as read_vsa_item_scanpaths
+from .readers.vsa import read_vsa_scanpaths as read_vsa_scanpaths
+from .readers.vsa import vsa_display as vsa_display
 from .readers.zarr import open_zarr as open_zarr
 from .readers.zarr import save_zarr as save_zarr
 from .responses import average_repeats as average_repeats

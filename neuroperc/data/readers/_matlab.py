@@ -1,0 +1,74 @@
+"""MATLAB and NumPy array files; every way in which one can be bad becomes a message that names it."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..._check import check, fail
+
+_BROKEN = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+)
+_REMEDY = "It is cut or of another format: fetch it again."
+
+
+def read_struct_array(path: str | os.PathLike[str], fields: Sequence[str]) -> list[Any]:
+    """Return the records of the struct array in a MATLAB file (version 5 to 7) that has all of `fields`."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    source = Path(path)
+    if not source.is_file():
+        fail("path", "a file that exists", str(source), "Check the name and the folder.", FileNotFoundError)
+    try:
+        content = loadmat(source, squeeze_me=True, struct_as_record=False)
+    except (*_BROKEN, MatReadError) as error:
+        fail(str(source), "a whole MATLAB file of version 5 to 7", str(error), _REMEDY)
+    arrays = {name: np.atleast_1d(v) for name, v in content.items() if not name.startswith("__")}
+    near: list[str] = []
+    for values in arrays.values():
+        has = getattr(values[0], "_fieldnames", []) if values.size else []
+        near = [name for name in fields if name not in has] if has else near
+        if has and not near:
+            return list(values.ravel())
+    told = f"no {', '.join(near)}" if near else f"variables {', '.join(arrays) or 'none'}"
+    fail(str(source), f"with a struct array of fields {', '.join(fields)}", told, "Is it another file?")
+
+
+def numbers(record: Any, name: str, where: str) -> np.ndarray:
+    """Return a field as a vector of float64."""
+    try:
+        return np.atleast_1d(np.asarray(getattr(record, name), dtype=np.float64)).reshape(-1)
+    except (TypeError, ValueError):
+        fail(f"{name} of {where}", "numbers", getattr(record, name), _REMEDY)
+
+
+def read_npy(path: Path, shape: tuple[int | None, ...]) -> np.ndarray:
+    """Return the numbers of an .npy file; None in `shape` is any length."""
+    if not path.is_file():
+        fail("path", "a file that exists", str(path), "Check the name and the folder.", FileNotFoundError)
+    try:
+        values = np.load(path, allow_pickle=False)
+    except _BROKEN as error:
+        fail(str(path), "a whole .npy file", str(error), _REMEDY)
+    fits = values.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, values.shape, strict=True))
+    wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+    check(
+        fits and values.dtype.kind in "iufb", str(path), f"numbers of shape {wanted}", f"{values.dtype} {values.shape}"
+    )
+    return np.asarray(values, dtype=np.float64)
