@@ -31,8 +31,8 @@ UNITLESS = frozenset(
         warmup betas percent_correct ours interval intervals learning_rate mean std best epochs decay_factor
         clip_norm validate offset fps location spread critical criterion
         noise_sd subject_sd difference_sd gain_sd prior share_inside target log_posterior
-        factor from_n to_n ceiling reliability k lower upper estimate low high log_likelihood deviance lapse_bounds slopes
-        stage_tolerance
+        factor from_n to_n ceiling reliability k lower upper estimate low high log_likelihood deviance lapse_bounds
+        stage_tolerance f_value p_value slopes
         """,
     )
 )

@@ -4,8 +4,8 @@ from .asymmetry import asymmetry_table as asymmetry_table
 from .asymmetry import compare_slopes as compare_slopes
 from .asymmetry import reaction_times as reaction_times
 from .asymmetry import search_slopes as search_slopes
-from .diets import BlackGrid as BlackGrid
 from .diets import DIETS as DIETS
+from .diets import BlackGrid as BlackGrid
 from .diets import Fisheye as Fisheye
 from .diets import Rotate90 as Rotate90
 from .diets import training_diet as training_diet
