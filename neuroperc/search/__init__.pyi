@@ -4,6 +4,8 @@ from .asymmetry import asymmetry_table as asymmetry_table
 from .asymmetry import compare_slopes as compare_slopes
 from .asymmetry import reaction_times as reaction_times
 from .asymmetry import search_slopes as search_slopes
+from .controls import ChancePriority as ChancePriority
+from .controls import PixelPriority as PixelPriority
 from .diets import DIETS as DIETS
 from .diets import BlackGrid as BlackGrid
 from .diets import Fisheye as Fisheye
@@ -11,9 +13,7 @@ from .diets import Rotate90 as Rotate90
 from .diets import training_diet as training_diet
 from .predictions import human_reaction_times as human_reaction_times
 from .predictions import read_vsa_predictions as read_vsa_predictions
-from .priority import ChancePriority as ChancePriority
 from .priority import EccNet as EccNet
-from .priority import PixelPriority as PixelPriority
 from .priority import TemplatePriority as TemplatePriority
 from .simulation import simulate as simulate
 

@@ -10,8 +10,8 @@ from neuroperc.data import StimulusSet, n_fixations
 from neuroperc.foveation import RingPool
 from neuroperc.nets import Net, Preprocess
 from neuroperc.search import ChancePriority, EccNet, TemplatePriority, simulate
+from neuroperc.search._parts import pool_part
 from neuroperc.search._trunk import Patch
-from neuroperc.search._views import pool_part
 
 DENSITY = 16.0
 
