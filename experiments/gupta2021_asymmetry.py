@@ -1,6 +1,6 @@
 """Gupta et al. 2021: eccNET searches the displays of six search asymmetries, beside people and ablated models.
 
-Every display is kept when it is done, under ``experiments/.progress``: a run that was cut off goes on with the next one.
+Every finished display is kept under ``experiments/.progress``: a run that was cut off goes on with the next one.
 """
 
 import os
@@ -111,7 +111,7 @@ def _checkpoint(config: Config, model: str, condition: str) -> Path | None:
 
 
 def _claims(rt: pd.DataFrame, config: Config, whole: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Indices of every experiment for eccNET, means of all models; None where a profile has too little for them."""
+    """Return eccNET's indices and all models' means; None where a profile has too little for them."""
     table = asymmetry_table(rt, n_resamples=N_RESAMPLES)
     slopes = search_slopes(rt, by=["model", "condition"], n_resamples=N_RESAMPLES)
     values: dict[str, Any] = {"slopes_ms": slopes.to_dict("list"), "indices": table.to_dict("list")}
@@ -192,13 +192,13 @@ def _draw_indices(ax: Any, result: Result) -> None:
     y = np.arange(len(EXPERIMENTS))
     published = {claim.key: claim.published for claim in result.claims}
     ax.plot([published[f"eccnet_{e}"] for e in EXPERIMENTS], y - 0.2, "x", color=npplot.COLORS["grey"], label="paper")
-    ax.plot(result.values["human_indices"], y + 0.2, "D", ms=4, color=npplot.COLORS["green"], label="people")
+    ax.plot(result.values["human_indices"], y + 0.2, "D", ms=4, color="black", label="people")
     here = [e for e in EXPERIMENTS if e in table.index]
     at, value = [list(EXPERIMENTS).index(e) for e in here], table.loc[here, "asymmetry_index"].to_numpy(float)
     ends = np.abs(table.loc[here, ["low", "high"]].to_numpy(float).T - value)
     ax.errorbar(value, at, xerr=ends, fmt="o", color=npplot.COLORS["vermilion"], label="eccNET here")
     ax.axvline(0, color="black", lw=0.5)
-    ax.set_yticks(y, [e.replace("_", "\n") for e in EXPERIMENTS], fontsize=7)
+    ax.set_yticks(y, [e.replace("orientation_", "orientation\n").replace("_", " ") for e in EXPERIMENTS], fontsize=7)
     ax.set(title="asymmetry index", xlim=(-1.15, 1.15), ylim=(len(y) + 1.2, -0.6))
     ax.legend(fontsize=7, loc="lower left", ncol=3, columnspacing=0.8, handletextpad=0.2)
 
@@ -214,5 +214,5 @@ def _draw_models(ax: Any, result: Result) -> None:
             ax.errorbar([claim.ours], [k], xerr=ends, fmt="o", color=npplot.COLORS["vermilion"], label=label)
     ax.axvline(0, color="black", lw=0.5)
     ax.set_yticks(range(len(MODELS)), [m.replace("_", " ") for m in MODELS])
-    ax.set(title="mean index of six experiments", xlim=(-1.05, 1.05), ylim=(len(MODELS) - 0.2, -0.6))
+    ax.set(title="mean index", xlim=(-1.05, 1.05), ylim=(len(MODELS) - 0.2, -0.6))
     ax.legend(fontsize=7, loc="lower right")

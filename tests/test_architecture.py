@@ -35,6 +35,7 @@ UNITLESS = frozenset(
         stage_tolerance
         sigma sharpness length_sd dropout spread correct area simple
         f_value p_value strength
+        stage_tolerance f_value p_value slopes
         """,
     )
 )

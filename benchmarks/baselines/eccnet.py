@@ -99,7 +99,8 @@ class PlainEccNet:
         return [found[level] for level in self.layers]
 
     def _match(self, features: Tensor, template: Tensor) -> np.ndarray:
-        return functional.conv2d(features, template, padding="same")[0, 0].numpy()
+        pads = [pad for k in (template.shape[-1], template.shape[-2]) for pad in ((k - 1) // 2, k // 2)]
+        return functional.conv2d(functional.pad(features, pads), template)[0, 0].numpy()
 
     def _mixed(self, matches: list[np.ndarray]) -> np.ndarray:
         weights = np.array([m.max() for m in matches]) if self.data_driven else np.ones(len(matches))

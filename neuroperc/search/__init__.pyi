@@ -9,8 +9,10 @@ from .asymmetry import search_slopes as search_slopes
 from .clustering import cluster_fixations as cluster_fixations
 from .comparison import ScanpathComparison as ScanpathComparison
 from .comparison import compare_scanpaths as compare_scanpaths
-from .diets import DIETS as DIETS
+from .controls import ChancePriority as ChancePriority
+from .controls import PixelPriority as PixelPriority
 from .diets import BlackGrid as BlackGrid
+from .diets import DIETS as DIETS
 from .diets import Fisheye as Fisheye
 from .diets import Rotate90 as Rotate90
 from .diets import training_diet as training_diet
@@ -40,9 +42,7 @@ from .pointer import PointerHead as PointerHead
 from .pointer import PointerNet as PointerNet
 from .predictions import human_reaction_times as human_reaction_times
 from .predictions import read_vsa_predictions as read_vsa_predictions
-from .priority import ChancePriority as ChancePriority
 from .priority import EccNet as EccNet
-from .priority import PixelPriority as PixelPriority
 from .priority import TemplatePriority as TemplatePriority
 from .simulation import simulate as simulate
 

@@ -39,7 +39,8 @@ def read_arenas(shown: StimulusSet, regime: str) -> list[Arena]:
     check(shown.fps is None, "shown", "a set of pictures", f"movies at {shown.fps} fps")
     column = "target_cell" if regime == "items" else "target_width_deg"
     if column not in shown.table or (regime == "items" and "cells" not in shown.truth):
-        needs = "truth['cells'] and a column target_cell" if regime == "items" else "columns target_{x,y,width,height}_deg"
+        boxes = "columns target_x_deg, target_y_deg, target_width_deg, target_height_deg"
+        needs = "truth['cells'] and a column target_cell" if regime == "items" else boxes
         fail("shown", f"with {needs} for regime={regime!r}", sorted({*shown.table.columns, *shown.truth}),
              "stimuli.search_displays makes such sets.")  # fmt: skip
     remedy = "Give truth={'target_picture': ...}, (n, c, h, w) in sRGB values."
@@ -53,13 +54,13 @@ def _arena(shown: StimulusSet, i: int, name: str, regime: str) -> Arena:
     cells: tuple[Box, ...] = ()
     if regime == "items":
         given = np.asarray(shown.truth["cells"][i], dtype=float)
-        cells = tuple(_box(shown, i, cell) for cell in given[np.isfinite(given).all(-1)])
+        cells = _boxes(shown, i, given[np.isfinite(given).all(-1)])
         index = int(row["target_cell"])
         check(0 <= index < len(cells), f"target_cell of {name!r}", f"one of its {len(cells)} cells", index)
         target = cells[index]
     else:
         names = ("target_x_deg", "target_y_deg", "target_width_deg", "target_height_deg")
-        target = _box(shown, i, np.array([float(row[n]) for n in names]))
+        (target,) = _boxes(shown, i, np.array([[float(row[n]) for n in names]]))
     inside = target[0] < shape[-2] and target[1] < shape[-1] and target[2] > 0 and target[3] > 0
     empty = target[0] >= target[2] or target[1] >= target[3]
     check(inside and not empty, f"the target of {name!r}", "on the picture", f"pixels {target} of {shape[-2:]}",
@@ -69,14 +70,14 @@ def _arena(shown: StimulusSet, i: int, name: str, regime: str) -> Arena:
     return Arena(name, (shape[-2], shape[-1]), density, cells, target, ground)
 
 
-def _box(shown: StimulusSet, i: int, place_deg: np.ndarray) -> Box:
-    """Return the pixels whose centres lie in a box (x, y, width, height) of degrees; neighbours share none."""
-    x, y, width, height = place_deg
-    check(np.isfinite(place_deg).all() and width > 0 and height > 0, "a box", "(x, y, width, height) in degrees",
-          place_deg.tolist())  # fmt: skip
-    corners = shown.picture_px(i, np.array([[x - width / 2, y + height / 2], [x + width / 2, y - height / 2]]))
-    (left, top), (right, bottom) = (np.ceil(np.round(c, 6)).astype(int) for c in corners)
-    return int(top), int(left), int(bottom), int(right)
+def _boxes(shown: StimulusSet, i: int, places_deg: np.ndarray) -> tuple[Box, ...]:
+    """Return the pixels whose centres lie in boxes (m, 4) of x, y, width, height; neighbours share none."""
+    bad = ~np.isfinite(places_deg).all(-1) | (places_deg[:, 2:] <= 0).any(-1)
+    check(not bad.any(), "a box", "finite (x, y, width, height) in degrees", places_deg[bad][:1].tolist())
+    middle, half = places_deg[:, :2], places_deg[:, 2:] / 2
+    corners = shown.picture_px(i, np.stack([middle + half * (-1, 1), middle + half * (1, -1)], 1))
+    edges = np.ceil(np.round(corners, 6)).astype(int)  # a pixel on an edge belongs to the box on its right or below
+    return tuple((top, left, bottom, right) for (left, top), (right, bottom) in edges.tolist())
 
 
 def target_pictures(shown: StimulusSet) -> Tensor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +66,7 @@ def zero_outside(x: Tensor, at: tuple[Place, ...], side: int | None) -> Tensor:
     if side is None:
         return x
     h, w = x.shape[-2:]
-    if all(0 <= row and row + h <= side and 0 <= column and column + w <= side for row, column in at):
+    if all(min(row, column) >= 0 and row + h <= side and column + w <= side for row, column in at):
         return x
     rows = torch.tensor([[0 <= row + k < side for k in range(h)] for row, _ in at], device=x.device)
     columns = torch.tensor([[0 <= column + k < side for k in range(w)] for _, column in at], device=x.device)
@@ -99,16 +98,17 @@ class Trunk(nn.Module):
         if not blocks[-1]:
             blocks.pop()
         check(len(blocks) >= 2, "backbone", "made of two blocks or more, with 2 x 2 pools between", len(blocks))
+        #: Cells that each block's convolutions reach to a side.
+        self.halos = tuple(sum(c.kernel_size[0] // 2 for c in b if isinstance(c, nn.Conv2d)) for b in blocks)
         self.blocks = nn.ModuleList(nn.Sequential(*block) for block in blocks).eval().requires_grad_(False)
 
-    @cached_property
-    def halos(self) -> tuple[int, ...]:
-        """Cells that each block's convolutions reach to a side."""
-        return tuple(sum(c.kernel_size[0] // 2 for c in block if isinstance(c, nn.Conv2d)) for block in self.blocks)
+    def block(self, level: int) -> list[nn.Module]:
+        """Return the layers of block `level` (from 1)."""
+        return list(self.blocks[level - 1].children())
 
     def whole(self, level: int, x: Tensor) -> Tensor:
         """Run block `level` on a whole map, of any shape."""
-        for layer in self.blocks[level - 1]:
+        for layer in self.block(level):
             if isinstance(layer, nn.Conv2d):
                 reach = layer.kernel_size[0] // 2
                 x = functional.conv2d(x, layer.weight, layer.bias, padding=reach, groups=layer.groups)
@@ -130,7 +130,7 @@ class Trunk(nn.Module):
         side
             Of that map, or None.
         """
-        for layer in self.blocks[level - 1]:
+        for layer in self.block(level):
             if isinstance(layer, nn.Conv2d):
                 x = functional.conv2d(zero_outside(x, at, side), layer.weight, layer.bias, groups=layer.groups)
                 reach = layer.kernel_size[0] // 2

@@ -9,18 +9,16 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from ..display import Display
-from ..foveation import RingPool, RingTable
+from ..foveation import RingTable
 from . import _maps
-from ._trunk import Patch, Place, cut, plain_pool, zero_outside
+from ._parts import edge_after, pool_part, reached, step_level
+from ._trunk import Patch, Place, cut, zero_outside
 
 if TYPE_CHECKING:
     from .priority import EccNet
@@ -29,46 +27,12 @@ Box = tuple[int, int, int, int]
 _PHASES_KEPT = 4
 
 
-@dataclass(frozen=True)
-class Optics:
-    """How the view is pooled; fields as in `EccNet`, `slopes` None for pools that do not widen."""
-
-    px_per_deg: float
-    slopes: tuple[float, ...] | None
-    fovea_deg: float
-    ring_deg: float
-    margin_px: int
-    method: str
-
-    def table(self, stage: int, view_px: int) -> RingTable | None:
-        """Return the ring table of the pool after block `stage`, or None when all its windows are 2 x 2."""
-        if self.slopes is None or self.slopes[stage - 1] == 0:
-            return None
-        table = RingTable.eccnet(
-            stage, resolution_px=(view_px, view_px), px_per_deg=self.px_per_deg, fovea_deg=self.fovea_deg,
-            ring_deg=self.ring_deg, slope=self.slopes[stage - 1],
-        )  # fmt: skip
-        return None if set(table.windows_px) == {2} else table
-
-    def plain(self, x: Tensor, times: int = 1) -> Tensor:
-        """Pool whole maps 2 x 2, `times` times; a last odd row or column is a window of its own."""
-        for _ in range(times):
-            odd = [n % 2 for n in (x.shape[-1], x.shape[-2])]
-            x = functional.pad(x, (0, odd[0], 0, odd[1]), mode="replicate") if any(odd) else x
-            x = plain_pool(x, self.method)
-        return x
-
-
-@lru_cache(maxsize=64)
-def _ring_pool(table: RingTable, method: str, shape: Place) -> RingPool:
-    return RingPool(Display.from_px_per_deg(30.0, resolution_px=shape), table, method=method)  # type: ignore[arg-type]
-
-
 class Blank:
     """The view of a background and nothing else: a map a level, and what far from the borders one cell repeats."""
 
     def __init__(self, model: EccNet, view_px: int, ground: Tensor) -> None:
         self.model, self.view_px = model, view_px
+        self._step_level = partial(step_level, model.trunk, model.optics.method)
         self.sides = [view_px]
         for _ in range(model.depth - 1):
             self.sides.append(math.ceil(self.sides[-1] / 2))
@@ -81,7 +45,7 @@ class Blank:
         """Return the cell of each level far from all borders, and how far borders reach, in cells."""
         cells, edges, x = [self.pixel], [0], self.pixel[None]
         for level, halo in enumerate(self.model.trunk.halos, start=1):
-            edges.append((edges[-1] + 1) // 2 * (level > 1) + halo)
+            edges.append((edge_after(edges[-1], self.table(level)) if level > 1 else 0) + halo)
             x = x.expand(-1, -1, 2 * halo + 1, 2 * halo + 1)
             x = self.model.trunk.convolve(level, x, ((0, 0),), None)
             cells.append(x[0])
@@ -91,11 +55,14 @@ class Blank:
         """Cells on a side of the maps of a level (0 is the view's pixels)."""
         return self.sides[max(level - 1, 0)]
 
+    def table(self, level: int) -> RingTable | None:
+        """Return the rings of the pool before a level."""
+        return self.tables[level - 2] if level > 1 else None
+
     def ground(self, level: int) -> Tensor:
         """Return the whole map of a level, (c, n, n)."""
         if level not in self.maps:
-            n, n_plain = self.side(level), self.n_plain
-            self.maps[level] = self._grown(level) if level <= n_plain else self.model_level(level, n)
+            self.maps[level] = self._grown(level) if level <= self.n_plain else self._framed(level)
         return self.maps[level]
 
     @property
@@ -112,114 +79,46 @@ class Blank:
         x, side = Patch(self.pixel.expand(-1, small_px, small_px)[None], ((0, 0),)), small_px
         for k in range(1, level + 1):
             before, side = side, side if k == 1 else math.ceil(side / 2)
-            x = step_level(self.model, k, x, ((0, 0),), (side, side), sides=(before, side))
+            x = step_level(
+                self.model.trunk, self.model.optics.method, k, x, ((0, 0),), (side, side), sides=(before, side)
+            )
         index = torch.arange(self.side(level), device=x.values.device)
         index = torch.where(index <= reach, index, (index - cut_off).clamp(min=reach))
         return x.values[0].index_select(-2, index).index_select(-1, index)
 
-    def model_level(self, level: int, side: int) -> Tensor:
-        """Compute a level from the whole map below it."""
+    def _framed(self, level: int) -> Tensor:
+        """Compute a level along the borders, from the whole map below it; inside, its cell repeats."""
+        before, n, edge = self.side(level - 1), self.side(level), self.edges[level]
         below = Patch(self.ground(level - 1)[None], ((0, 0),))
-        sides = (self.side(level - 1), side)
-        table, gaze = self.tables[level - 2], (side // 2, side // 2)
-        x = step_level(self.model, level, below, ((0, 0),), (side, side), sides=sides, table=table, gaze=gaze)
-        return x.values[0]
-
-
-def step_level(
-    model: EccNet,
-    level: int,
-    below: Patch,
-    at: tuple[Place, ...],
-    size: Place,
-    *,
-    sides: tuple[int, int] | None,
-    ground: Tensor | None = None,
-    table: RingTable | None = None,
-    gaze: Place = (0, 0),
-) -> Patch:
-    """Compute a part of a level's map from a patch of the map below.
-
-    Parameters
-    ----------
-    at, size
-        The part wanted.
-    sides
-        Sides of the map below and of this one; None for planes without borders.
-    ground
-        What surrounds the patch below.
-    table, gaze
-        Rings of the pool between both, about this cell; None for 2 x 2.
-    """
-    halo = model.trunk.halos[level - 1]
-    start = tuple((row - halo, column - halo) for row, column in at)
-    wanted = (size[0] + 2 * halo, size[1] + 2 * halo)
-    if level == 1:
-        x = cut(below, start, wanted, ground=ground, side=None if sides is None else sides[0])
-    else:
-        x = pool_part(model.optics.method, below, start, wanted, sides=sides, ground=ground, table=table, gaze=gaze)
-    return Patch(model.trunk.convolve(level, x, start, None if sides is None else sides[1]), at)
-
-
-def pool_part(
-    method: str,
-    below: Patch,
-    at: tuple[Place, ...],
-    size: Place,
-    *,
-    sides: tuple[int, int] | None,
-    ground: Tensor | None = None,
-    table: RingTable | None = None,
-    gaze: Place = (0, 0),
-) -> Tensor:
-    """Return a part of the pooled map, 0 beyond its borders."""
-    if table is not None and sides is not None:
-        return _ring_part(method, below, at, size, sides, ground, table, gaze)
-    first = tuple((2 * row, 2 * column) for row, column in at)
-    x = cut(below, first, (2 * size[0], 2 * size[1]), ground=ground, side=None if sides is None else sides[0])
-    if sides is not None and sides[0] % 2:
-        for i, (row, column) in enumerate(first):  # the last window of an odd map has one row or column
-            if 0 < sides[0] - row < 2 * size[0]:
-                x[i, :, sides[0] - row] = x[i, :, sides[0] - row - 1]
-            if 0 < sides[0] - column < 2 * size[1]:
-                x[i, :, :, sides[0] - column] = x[i, :, :, sides[0] - column - 1]
-    return zero_outside(plain_pool(x, method), at, None if sides is None else sides[1])
-
-
-def _ring_part(
-    method: str, below: Patch, at: tuple[Place, ...], size: Place, sides: tuple[int, int], ground: Tensor | None,
-    table: RingTable, gaze: Place,
-) -> Tensor:  # fmt: skip
-    """Pool a crop that has the map's parity and reaches over the windows, or up to the map's border."""
-    n_in, n_out = sides
-    spare = max(table.windows_px) // 4 + 1
-    count = tuple(min(n + 2 * spare, n_out) for n in size)
-    first = tuple(
-        tuple(min(max(place[d] - spare, 0), n_out - count[d]) for d in (0, 1)) for place in at
-    )
-    shape = (2 * count[0] - n_in % 2, 2 * count[1] - n_in % 2)
-    crop = cut(below, tuple((2 * r, 2 * c) for r, c in first), shape, ground=ground, side=n_in)
-    pool = _ring_pool(table, method, shape)
-    cells = torch.tensor([(gaze[1] - c + 0.5, gaze[0] - r + 0.5) for r, c in first], dtype=torch.float64)
-    ratio = torch.tensor([shape[1] / count[1], shape[0] / count[0]], dtype=torch.float64)
-    pooled = pool(crop, fixation_deg=pool.display.to_deg(cells * ratio - 0.5).to(crop.device))
-    return cut(Patch(pooled, first), at, size, ground=None, side=n_out)
-
-
-def reached(start: int, length: int, window: int) -> tuple[int, int]:
-    """Return first and number of the pooled cells whose windows can see `length` cells from `start` on.
-
-    The number is the same whatever the start, so that items of a batch stay of one size.
-    """
-    back, forward = (window + 1) // 2, (window - 1) // 2  # bounds for maps of odd and of even side
-    return (start - back + 1) // 2, (length - 1 + back + forward) // 2 + 1
+        pooled = pool_part(
+            self.model.optics.method, below, ((0, 0),), (n, n), sides=(before, n), table=self.table(level),
+            gaze=(n // 2, n // 2),
+        )  # fmt: skip
+        halo, whole = self.model.trunk.halos[level - 1], Patch(pooled, ((0, 0),))
+        inner = n - 2 * edge
+        bands = [
+            ((0, 0), (edge, n)),
+            ((n - edge, 0), (edge, n)),
+            ((edge, 0), (inner, edge)),
+            ((edge, n - edge), (inner, edge)),
+        ]
+        if inner <= 2 * halo:
+            bands = [((0, 0), (n, n))]
+        out = self.cells[level].repeat(1, n, n)
+        for (row, column), (height, width) in bands:
+            start = ((row - halo, column - halo),)
+            x = cut(whole, start, (height + 2 * halo, width + 2 * halo), ground=None, side=n)
+            x = self.model.trunk.convolve(level, x, start, n)
+            out[:, row : row + height, column : column + width] = x[0]
+        return out
 
 
 class Looking:
     """A function of the gaze for a batch of pictures; see `EccNet.look`."""
 
     def __init__(self, model: EccNet, image: Tensor, templates: list[Tensor], ground: Tensor) -> None:
-        self.model, self.image, self.templates, self.ground = model, image, templates, ground
+        self.model, self.image, self.templates = model, image, templates
+        self._step_level = partial(step_level, model.trunk, model.optics.method)
         self.view_px = 2 * (image.shape[-2] + model.optics.margin_px)
         self.blank = _blank(model, self.view_px, ground)
         self.pixels = model.preprocess(image)
@@ -330,7 +229,16 @@ class Looking:
         patch.values[:, :, row : row + part.size[0], column : column + part.size[1]] = part.values
 
     def _step(self, level: int, below: Patch, at: Place, size: Place) -> Patch:
-        return step_level(self.model, level, below, (at,), size, sides=None, ground=self.blank.cells[level - 1])
+        return step_level(
+            self.model.trunk,
+            self.model.optics.method,
+            level,
+            below,
+            (at,),
+            size,
+            sides=None,
+            ground=self.blank.cells[level - 1],
+        )
 
     @staticmethod
     def _drop_oldest(kept: OrderedDict[tuple[int, ...], tuple[Patch, int]], level: int) -> None:
@@ -341,7 +249,7 @@ class Looking:
     def _deeper(self, level: int, below: Patch, whole: bool) -> Patch:
         """Compute a level where the picture reaches, borders and rings included."""
         sides = (self.blank.side(level - 1), self.blank.side(level))
-        table = self.blank.tables[level - 2] if level > 1 else None
+        table = self.blank.table(level)
         halo, n = self.model.trunk.halos[level - 1], sides[1]
         if whole:
             at, size = below.at, (n, n)
@@ -349,16 +257,27 @@ class Looking:
             at, size = self._spread(below, table, halo, n)
         ground = None if whole else self.blank.ground(level - 1)
         gaze = (n // 2, n // 2)
-        return step_level(self.model, level, below, at, size, sides=sides, ground=ground, table=table, gaze=gaze)
+        return step_level(
+            self.model.trunk,
+            self.model.optics.method,
+            level,
+            below,
+            at,
+            size,
+            sides=sides,
+            ground=ground,
+            table=table,
+            gaze=gaze,
+        )
 
     def _spread(self, below: Patch, table: RingTable | None, halo: int, n: int) -> tuple[tuple[Place, ...], Place]:
         window = 2 if table is None else max(table.windows_px)
-        places = []
-        for place in below.at:
-            spans = [reached(place[d], below.size[d], window) for d in (0, 1)]
-            size = (min(spans[0][1] + 2 * halo, n), min(spans[1][1] + 2 * halo, n))
-            places.append(tuple(min(max(spans[d][0] - halo, 0), n - size[d]) for d in (0, 1)))
-        return tuple(places), size  # type: ignore[return-value]
+        counts = [min(reached(0, length, window)[1] + 2 * halo, n) for length in below.size]
+
+        def clamped(d: int, start: int) -> int:
+            return min(max(reached(start, below.size[d], window)[0] - halo, 0), n - counts[d])
+
+        return tuple((clamped(0, row), clamped(1, column)) for row, column in below.at), (counts[0], counts[1])
 
     def _tapped(self, level: int, patch: Patch, whole: bool) -> Tensor:
         """Pool a level's map 2 x 2 to the deepest stride and complete it to the whole view."""
@@ -379,4 +298,4 @@ def _blank(model: EccNet, view_px: int, ground: Tensor) -> Blank:
     if key not in model._blank:
         model._blank.clear()
         model._blank[key] = Blank(model, view_px, ground)
-    return model._blank[key]  # type: ignore[no-any-return]
+    return model._blank[key]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,96 +17,10 @@ from tqdm.auto import tqdm
 from .._check import as_rng, atomic_path, check, fail, integer, non_negative, one_of, positive
 from ..data import StimulusSet, make_fixations, make_trials
 from ._arenas import Arena, Box, read_arenas, target_pictures
+from ._trials import Rules, Trial
 
 Regime = Literal["items", "natural"]
 _RECORD = "neuroperc search 1"
-
-
-@dataclass(frozen=True)
-class _Rules:
-    """How a trial runs; `memory` None is for ever, `window_px` the recognition window, `ior_px` the inhibited square."""
-
-    regime: str
-    memory: int | None
-    window_px: int
-    ior_px: int
-    budget: int | None
-
-
-@dataclass
-class _Trial:
-    """The state of one display: where the gaze has been, what can still be chosen."""
-
-    arena: Arena
-    rules: _Rules
-    path: list[tuple[int, int]] = field(default_factory=list)
-    objects: list[int | None] = field(default_factory=list)
-    found: bool = False
-    done: bool = False
-
-    def __post_init__(self) -> None:
-        height, width = self.arena.shape_px
-        self.open = np.full((height, width), self.rules.regime == "natural")
-        for top, left, bottom, right in self.arena.cells:
-            self.open[max(top, 0) : bottom, max(left, 0) : right] = True
-        self.blocked: deque[Box] = deque()
-        n_cells = len(self.arena.cells)
-        self.budget = self.rules.budget or (n_cells + 1 if self.rules.regime == "items" else 65)
-        self._land((height // 2, width // 2), None)
-        if self.rules.regime == "natural":
-            self._judge(self.rules.ior_px)
-
-    def choose(self, priority: np.ndarray) -> list[tuple[Box, bool]]:
-        """Fixate the first largest value of what can be chosen; return boxes to hide (True) or show again (False)."""
-        if not self.open.any():
-            self.done = True
-            return []
-        place = int(np.where(self.open, priority, -np.inf).argmax())
-        gaze = place // self.open.shape[1], place % self.open.shape[1]
-        index = next((k for k, cell in enumerate(self.arena.cells) if _inside(cell, gaze)), None)
-        self._land(gaze, index)
-        if self.rules.regime == "natural":
-            self._judge(self.rules.ior_px)
-            return []
-        changes = self._block(self.arena.cells[index]) if index is not None else []
-        self._judge(self.rules.window_px)
-        return changes
-
-    def _land(self, gaze: tuple[int, int], index: int | None) -> None:
-        self.path.append(gaze)
-        self.objects.append(index)
-
-    def _judge(self, window_px: int) -> None:
-        """Find the target, or inhibit the square about the gaze (natural pictures), or give up."""
-        box = _square(self.path[-1], window_px)
-        self.found = _overlap(box, self.arena.target)
-        if self.rules.regime == "natural" and not self.found:
-            self._block(box)
-        self.done = self.found or len(self.path) > self.budget
-
-    def _block(self, box: Box) -> list[tuple[Box, bool]]:
-        self.blocked.append(box)
-        changes = [(box, True)]
-        if self.rules.memory is not None and len(self.blocked) > self.rules.memory:
-            changes.append((self.blocked.popleft(), False))
-        for (top, left, bottom, right), hide in changes:
-            self.open[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = not hide
-        for top, left, bottom, right in self.blocked:  # squares may overlap one that is released
-            self.open[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = False
-        return changes
-
-
-def _square(gaze: tuple[int, int], side: int) -> Box:
-    row, column = (v - side // 2 for v in gaze)
-    return row, column, row + side, column + side
-
-
-def _inside(box: Box, gaze: tuple[int, int]) -> bool:
-    return box[0] <= gaze[0] < box[2] and box[1] <= gaze[1] < box[3]
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    return max(a[0], b[0]) < min(a[2], b[2]) and max(a[1], b[1]) < min(a[3], b[3])
 
 
 def simulate(
@@ -200,10 +112,13 @@ def simulate(
     arenas = read_arenas(shown, regime)
     seed = int(as_rng(rng).integers(2**63)) if isinstance(rng, np.random.Generator) else integer("rng", rng, 0)
     density = _density(model, arenas)
-    rules = _Rules(
-        regime, None if ior == "infinite" else integer("ior", ior, 0), max(1, round(density * positive("window_deg", window_deg))),
-        max(1, round(density * positive("ior_deg", ior_deg))), None if budget is None else integer("budget", budget, 1),
-    )  # fmt: skip
+    rules = Rules(
+        regime,
+        memory=None if ior == "infinite" else integer("ior", ior, 0),
+        window_px=max(1, round(density * positive("window_deg", window_deg))),
+        ior_px=max(1, round(density * positive("ior_deg", ior_deg))),
+        budget=None if budget is None else integer("budget", budget, 1),
+    )
     if fixation_s is not None:
         non_negative("fixation_s", fixation_s)
     kept = _Checkpoint(checkpoint, model, shown, rules, seed)
@@ -213,7 +128,7 @@ def simulate(
         for part in _parts(arenas, todo, integer("batch_size", batch_size, 1)):
             images = torch.stack([pictures[i] for i in part]).to(device)
             rngs = [np.random.default_rng([seed, i]) for i in part]
-            trials = [_Trial(arenas[i], rules) for i in part]
+            trials = [Trial(arenas[i], rules) for i in part]
             with torch.no_grad():
                 _search(model, images, targets[part].to(images), trials, rngs)
             kept.add(trials)
@@ -227,7 +142,8 @@ def _density(model: Any, arenas: Sequence[Arena]) -> float:
     check(len(found) == 1, "shown", "of one number of pixels per degree", found, "Search each on its own.")
     wanted = getattr(model, "px_per_deg", None)
     same = wanted is None or abs(wanted - found[0]) < 1e-3 * found[0]
-    check(same, "px_per_deg of the pictures", f"the model's, {wanted}", found[0], f"Make it with px_per_deg={found[0]}.")
+    remedy = f"Make the model with px_per_deg={found[0]}."
+    check(same, "px_per_deg of the pictures", f"the model's, {wanted}", found[0], remedy)
     return found[0]
 
 
@@ -244,9 +160,7 @@ def _parts(arenas: Sequence[Arena], todo: Sequence[int], size: int) -> Iterator[
         yield part
 
 
-def _search(
-    model: Any, images: Tensor, targets: Tensor, trials: list[_Trial], rngs: list[np.random.Generator]
-) -> None:
+def _search(model: Any, images: Tensor, targets: Tensor, trials: list[Trial], rngs: list[np.random.Generator]) -> None:
     """Run a batch of trials; `images` are painted over."""
     original, background = images.clone(), trials[0].arena.background
     if hasattr(model, "look"):
@@ -260,9 +174,10 @@ def _search(
         check(tuple(maps.shape) == wanted, "the model's map", f"of shape {wanted}", tuple(maps.shape))
         for i, priority in zip(active, maps.detach().cpu().numpy(), strict=True):
             for (top, left, bottom, right), hide in trials[i].choose(priority):
-                part = (i, slice(None), slice(max(top, 0), bottom), slice(max(left, 0), right))
+                box = max(top, 0), max(left, 0), min(bottom, wanted[1]), min(right, wanted[2])
+                part = (i, slice(None), slice(box[0], box[2]), slice(box[1], box[3]))
                 images[part] = background if hide else original[part]
-                looking.changed(i, (max(top, 0), max(left, 0), min(bottom, images.shape[-2]), min(right, images.shape[-1])))
+                looking.changed(i, box)
         active = [i for i in active if not trials[i].done]
 
 
@@ -285,13 +200,18 @@ class _Plain:
 class _Checkpoint:
     """Finished displays: path, cells and outcome by stimulus id, in a file that is replaced as a whole."""
 
-    def __init__(self, path: Any, model: Any, shown: StimulusSet, rules: _Rules, seed: int) -> None:
+    def __init__(self, path: Any, model: Any, shown: StimulusSet, rules: Rules, seed: int) -> None:
         self.path = None if path is None else Path(path)
         self.trials: dict[str, dict[str, Any]] = {}
         if self.path is None:
             return
         name = getattr(model, "fingerprint", None) or f"{type(model).__module__}.{type(model).__qualname__}"
-        self.settings = {"model": name, "shown": shown.fingerprint, "rules": repr(rules), "seed": seed}
+        self.settings = {
+            "model": name,
+            "shown": shown.fingerprint,
+            "rules": repr(rules),
+            "seed": seed,
+        }
         if self.path.exists():
             self._read()
 
@@ -307,7 +227,7 @@ class _Checkpoint:
                   "Use the same arguments, name another file, or delete it.")  # fmt: skip
         self.trials = trials
 
-    def add(self, trials: Sequence[_Trial]) -> None:
+    def add(self, trials: Sequence[Trial]) -> None:
         """Keep finished trials."""
         for trial in trials:
             self.trials[trial.arena.stimulus_id] = {

@@ -10,8 +10,8 @@ from neuroperc.data import StimulusSet, n_fixations
 from neuroperc.foveation import RingPool
 from neuroperc.nets import Net, Preprocess
 from neuroperc.search import ChancePriority, EccNet, TemplatePriority, simulate
+from neuroperc.search._parts import pool_part
 from neuroperc.search._trunk import Patch
-from neuroperc.search._views import pool_part
 
 DENSITY = 16.0
 
@@ -37,7 +37,7 @@ def grid(n, side, n_grid, *, background=0.2, seed=0):
     inner = int(cell) - 4
     for picture in pictures:
         for k in range(n_grid**2):
-            top, left = (int(round(p * cell)) + 2 for p in divmod(k, n_grid))
+            top, left = (round(p * cell) + 2 for p in divmod(k, n_grid))
             picture[0, top : top + inner, left : left + inner] = rng.random((inner, inner))
     screen = Display.from_px_per_deg(DENSITY, resolution_px=(side, side))
     table = StimulusSet.from_arrays(pictures, display=screen, encoding="srgb").table
@@ -57,7 +57,9 @@ def test_a_constant_pools_to_a_constant_at_the_borders_too(stage, view_px, metho
     torch.testing.assert_close(pooled, torch.full_like(pooled, 0.7), rtol=1e-6, atol=0)
     table = EccNet(net()).optics.table(stage, view_px)
     n = -(-side // 2)
-    part = pool_part(method, Patch(x, ((0, 0),)), ((0, 0),), (n, n), sides=(side, n), table=table, gaze=(n // 2, n // 2))
+    part = pool_part(
+        method, Patch(x, ((0, 0),)), ((0, 0),), (n, n), sides=(side, n), table=table, gaze=(n // 2, n // 2)
+    )
     torch.testing.assert_close(part, torch.full_like(part, 0.7), rtol=1e-6, atol=0)
 
 
@@ -139,12 +141,11 @@ def test_everything_is_found_with_infinite_inhibition():
 
 def test_chance_needs_half_the_cells():
     """Without replacement the target of m equal cells comes at each turn alike: the mean is (m + 1) / 2."""
-    shown = grid(300, 36, 3, seed=4)
+    shown = grid(160, 30, 3, seed=4)
     fixations, trials = simulate(ChancePriority(), shown, rng=1, window_deg=1 / DENSITY)
     n = n_fixations(fixations, trials).to_numpy(float)
     assert abs(n.mean() - 5) < 3 * np.sqrt((9**2 - 1) / 12 / len(n))
     assert set(n) == set(range(1, 10))
-    again, _ = simulate(ChancePriority(), shown, rng=1, window_deg=1 / DENSITY)
-    assert again.equals(fixations)
-    other, _ = simulate(ChancePriority(), shown, rng=2, window_deg=1 / DENSITY)
-    assert not other.equals(fixations)
+    some = fixations[fixations["trial"] < 5]
+    again, other = (simulate(ChancePriority(), shown[:5], rng=k, window_deg=1 / DENSITY)[0] for k in (1, 2))
+    assert again.equals(some) and not other.equals(some)
