@@ -22,6 +22,9 @@ Flags = NDArray[np.bool_]
 _CELLS = 2**17  # cells of the dynamic program worked on at a time: what stays in the cache
 
 
+_ONLY = np.zeros(1, dtype=np.int64)
+
+
 class Paths(NamedTuple):
     """Scanpaths side by side: x, y, duration (longest, n), 0 beyond each path's end."""
 
@@ -132,6 +135,16 @@ def _paths(name: str, values: Floats, n: Whole, *, single: bool) -> Paths:
     return Paths(*clean, n, known, timed, single)
 
 
+def join(a: Paths, b: Paths) -> Paths:
+    """Return the paths of both side by side, those of `a` first."""
+    rows = max(len(a.x), len(b.x))
+    made = np.zeros((3, rows, len(a.n) + len(b.n)))
+    made[:, : len(a.x), : len(a.n)] = a.x, a.y, a.duration
+    made[:, : len(b.x), len(a.n) :] = b.x, b.y, b.duration
+    n, known, timed = (np.concatenate(pair) for pair in zip(a[3:6], b[3:6], strict=True))
+    return Paths(made[0], made[1], made[2], n, known, timed, single=False)
+
+
 def read_labels(name: str, labels: Any) -> Labels:
     """Read one sequence (n,), a list of such, or a batch (sequences, longest) padded with negative numbers or NaN."""
     if _is_list(labels, 1):
@@ -209,6 +222,10 @@ def score_pairs(
 
     `kernel` takes the indices of the paths, (p,) each, and returns (p, *tail).
     """
+    if a.single and b.single and pairs is None and not same:
+        if not (usable[0][0] and usable[1][0]):
+            return np.full(tail, np.nan)
+        return kernel(_ONLY, _ONLY)[0]
     rows, columns, shape = pair_up(a, b, pairs, same=same)
     out = np.full((len(rows), *tail), np.nan)
     keep = np.flatnonzero(usable[0][rows] & usable[1][columns])
