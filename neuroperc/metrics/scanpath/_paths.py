@@ -83,7 +83,7 @@ def pad_paths(name: str, paths: Any) -> tuple[Floats, Whole, bool]:
     _check_path(name, array, array.ndim)
     if array.ndim == 2:
         return array[None], np.array([len(array)]), True
-    return array, _lengths(~np.isnan(array).all(-1)), False
+    return array, _lengths(np.asarray(~np.isnan(array).all(-1))), False
 
 
 def _lengths(there: Flags) -> Whole:
@@ -130,9 +130,9 @@ def _paths(name: str, values: Floats, n: Whole, *, single: bool) -> Paths:
     duration = table[2] if len(table) == 3 else np.full(x.shape, np.nan)
     lost, untimed = np.isnan(x) | np.isnan(y), np.isnan(duration)
     known = (n > 0) & ~(lost & inside).any(0)
-    timed = ~(untimed & inside).any(0)
-    clean = [np.where(inside & ~bad, v, 0.0) for v, bad in ((x, lost), (y, lost), (duration, untimed))]
-    return Paths(*clean, n, known, timed, single)
+    timed = np.asarray(~(untimed & inside).any(0))
+    x, y, duration = (np.where(inside & ~bad, v, 0.0) for v, bad in ((x, lost), (y, lost), (duration, untimed)))
+    return Paths(x, y, duration, n, known, timed, single)
 
 
 def join(a: Paths, b: Paths) -> Paths:

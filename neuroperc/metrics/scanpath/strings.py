@@ -190,7 +190,8 @@ def grid_labels(
     extent, step, count = _grid(tuple(screen), tuple(grid), whole_pixels)
     columns = int(count[0])
     place = points[..., :2] + extent / 2 if origin == "center" else points[..., :2]
-    fine = ((place >= 0) & (place <= extent)).all(-1) if outside == "nan" else ~np.isnan(place).any(-1)
+    there = ~np.isnan(place) if outside == "clip" else (place >= 0) & (place <= extent)
+    fine = np.asarray(there.all(-1))
     if not fine.all():
         place = np.where(fine[..., None], place, 0.0)
     cell = np.minimum(np.maximum(place / step, 0), count - 1).astype(np.int64)
