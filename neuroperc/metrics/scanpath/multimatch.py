@@ -145,13 +145,15 @@ def _medians(tables: tuple[_Table, _Table], i: Whole, j: Whole, memory: Memory) 
     n, m = a.n[i], b.n[j]
     vectors = [t.values[:2, : int(k.max()), at] for t, k, at in ((a, n, i), (b, m, j))]
     row, column, count = align_vectors(vectors[0], vectors[1], n, m, memory)
-    (one, width_a), (two, width_b) = ((t.values.reshape(7, -1), t.values.shape[2]) for t in tables)
-    at_a = one.take(row * width_a + i[:, None], axis=1)
-    at_b = two.take(column * width_b + j[:, None], axis=1)
+    at_a, at_b = (memory.take(name, 7, *row.shape) for name in "ab")
+    # mode="clip" writes straight to `out`; every index is inside
+    for t, place, paths, out in ((a, row, i, at_a), (b, column, j, at_b)):
+        where = place * t.values.shape[2] + paths[:, None]
+        t.values.reshape(7, -1).take(where, axis=1, out=out, mode="clip")
     longest = np.maximum(np.maximum(at_a[6], at_b[6]), _TINY)
     at_a -= at_b
     np.abs(at_a, out=at_a)
-    dx, dy, _, turn, x, y, duration = at_a
+    dx, dy, length, turn, x, y, duration = at_a
     np.minimum(turn, 2 * math.pi - turn, out=turn)
     np.divide(duration, longest, out=duration)
     dx *= dx
@@ -162,7 +164,9 @@ def _medians(tables: tuple[_Table, _Table], i: Whole, j: Whole, memory: Memory) 
     y *= y
     x += y
     np.sqrt(x, out=x)
-    differences = at_a[[0, 3, 2, 4, 6]]
+    differences = memory.take("differences", 5, *row.shape)
+    for place, value in zip(differences, (dx, turn, length, x, duration), strict=True):
+        place[:] = value
     if len(i) > 1:
         np.copyto(differences, np.inf, where=np.arange(row.shape[1]) >= count[:, None])
     differences.sort(-1)
