@@ -36,6 +36,7 @@ UNITLESS = frozenset(
         sigma sharpness length_sd dropout spread correct area simple
         f_value p_value strength
         stage_tolerance f_value p_value slopes
+        stage_tolerance minimum regularization screen gap merge_length
         """,
     )
 )

@@ -1,4 +1,4 @@
-"""Agreement, reliability, picture quality, identification and psychophysics: pure functions, NumPy or torch alike."""
+"""Agreement, reliability, pictures, identification, psychophysics, scanpaths, saliency; NumPy or torch alike."""
 
 import lazy_loader as _lazy
 

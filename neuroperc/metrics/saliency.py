@@ -328,10 +328,10 @@ def map_divergence(a: ArrayT, b: ArrayT, *, minimum: float = 1e-20, regularizati
     check(regularization >= 0, "regularization", "0 or more", regularization)
     xp, maps, dtype = _two_maps(a, b)
     p, q = (_density(xp, x, minimum) for x in maps)
-    seen = q > 0
-    one = xp.ones_like(q)
-    ratio = q / xp.where(seen, p + regularization, one)
-    terms = xp.where(seen, q * xp.log(regularization + xp.where(seen, ratio, one)), xp.zeros_like(q))
+    one, floor = xp.ones_like(q), p + regularization
+    ratio = q / xp.where(floor > 0, floor, one)
+    terms = q * xp.log(regularization + xp.where(q > 0, ratio, one))
+    terms = xp.where((q > 0) & (floor == 0), one * xp.inf, xp.where(q > 0, terms, 0 * one))
     return restore(xp, xp.sum(terms, axis=(-2, -1)), dtype)
 
 

@@ -52,7 +52,7 @@ def fixations_to_target(paths: Any, boxes: Any, *, initial: bool = True) -> Floa
     values, _, _ = pad_paths("paths", paths)
     corners = _boxes(boxes, len(values))
     place = values[..., :2]
-    inside = ((place > corners[:, None, :2]) & (place < corners[:, None, 2:])).all(-1)
+    inside = np.asarray(((place > corners[:, None, :2]) & (place < corners[:, None, 2:])).all(-1))
     if not inside.shape[1]:
         return np.full(len(values), np.nan)
     first = np.argmax(inside, axis=1) + (0 if initial else 1)

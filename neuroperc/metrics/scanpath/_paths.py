@@ -22,6 +22,9 @@ Flags = NDArray[np.bool_]
 _CELLS = 2**17  # cells of the dynamic program worked on at a time: what stays in the cache
 
 
+_ONLY = np.zeros(1, dtype=np.int64)
+
+
 class Paths(NamedTuple):
     """Scanpaths side by side: x, y, duration (longest, n), 0 beyond each path's end."""
 
@@ -80,7 +83,7 @@ def pad_paths(name: str, paths: Any) -> tuple[Floats, Whole, bool]:
     _check_path(name, array, array.ndim)
     if array.ndim == 2:
         return array[None], np.array([len(array)]), True
-    return array, _lengths(~np.isnan(array).all(-1)), False
+    return array, _lengths(np.asarray(~np.isnan(array).all(-1))), False
 
 
 def _lengths(there: Flags) -> Whole:
@@ -127,9 +130,19 @@ def _paths(name: str, values: Floats, n: Whole, *, single: bool) -> Paths:
     duration = table[2] if len(table) == 3 else np.full(x.shape, np.nan)
     lost, untimed = np.isnan(x) | np.isnan(y), np.isnan(duration)
     known = (n > 0) & ~(lost & inside).any(0)
-    timed = ~(untimed & inside).any(0)
-    clean = [np.where(inside & ~bad, v, 0.0) for v, bad in ((x, lost), (y, lost), (duration, untimed))]
-    return Paths(*clean, n, known, timed, single)
+    timed = np.asarray(~(untimed & inside).any(0))
+    x, y, duration = (np.where(inside & ~bad, v, 0.0) for v, bad in ((x, lost), (y, lost), (duration, untimed)))
+    return Paths(x, y, duration, n, known, timed, single)
+
+
+def join(a: Paths, b: Paths) -> Paths:
+    """Return the paths of both side by side, those of `a` first."""
+    rows = max(len(a.x), len(b.x))
+    made = np.zeros((3, rows, len(a.n) + len(b.n)))
+    made[:, : len(a.x), : len(a.n)] = a.x, a.y, a.duration
+    made[:, : len(b.x), len(a.n) :] = b.x, b.y, b.duration
+    n, known, timed = (np.concatenate(pair) for pair in zip(a[3:6], b[3:6], strict=True))
+    return Paths(made[0], made[1], made[2], n, known, timed, single=False)
 
 
 def read_labels(name: str, labels: Any) -> Labels:
@@ -209,6 +222,10 @@ def score_pairs(
 
     `kernel` takes the indices of the paths, (p,) each, and returns (p, *tail).
     """
+    if a.single and b.single and pairs is None and not same:
+        if not (usable[0][0] and usable[1][0]):
+            return np.full(tail, np.nan)
+        return kernel(_ONLY, _ONLY)[0]
     rows, columns, shape = pair_up(a, b, pairs, same=same)
     out = np.full((len(rows), *tail), np.nan)
     keep = np.flatnonzero(usable[0][rows] & usable[1][columns])

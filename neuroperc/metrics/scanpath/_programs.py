@@ -13,6 +13,7 @@ import numpy as np
 
 from ._paths import Floats, Whole
 
+_FEW_CELLS = 500  # up to here one pair is quicker in plain numbers
 _SLAB = 2**13  # numbers worked on at a time where they are not needed again
 Aligned = tuple[Whole, Whole, Whole]
 
@@ -31,7 +32,7 @@ class Memory:
         return self._held[name][:size].reshape(shape)
 
 
-def align_vectors(a: tuple[Floats, Floats], b: tuple[Floats, Floats], n: Whole, m: Whole, memory: Memory) -> Aligned:
+def align_vectors(a: Floats, b: Floats, n: Whole, m: Whole, memory: Memory) -> Aligned:
     """Align vectors v_i with w_j along the cheapest monotone path from the first cell to the last.
 
     Steps go down, right and diagonally; every visited cell but the first costs |v_i - w_j|.
@@ -39,7 +40,7 @@ def align_vectors(a: tuple[Floats, Floats], b: tuple[Floats, Floats], n: Whole, 
     Parameters
     ----------
     a, b
-        x and y, (longest n, pairs) and (longest m, pairs).
+        (2, longest n, pairs) and (2, longest m, pairs).
     n, m
         (pairs,) sizes of each pair.
     memory
@@ -53,7 +54,7 @@ def align_vectors(a: tuple[Floats, Floats], b: tuple[Floats, Floats], n: Whole, 
     count
         (pairs,) how many cells are visited.
     """
-    rows, columns, n_pairs = len(a[0]), len(b[0]), len(n)
+    rows, columns, n_pairs = a.shape[1], b.shape[1], len(n)
     total = memory.take("total", rows + 1, columns + 1, n_pairs)
     total[0], total[:, 0] = np.inf, np.inf
     _fill_distances(total[1:, 1:], a, b, memory)
@@ -68,7 +69,7 @@ def align_vectors(a: tuple[Floats, Floats], b: tuple[Floats, Floats], n: Whole, 
     return i, cells - i * columns, count
 
 
-def _fill_distances(table: Floats, a: tuple[Floats, Floats], b: tuple[Floats, Floats], memory: Memory) -> None:
+def _fill_distances(table: Floats, a: Floats, b: Floats, memory: Memory) -> None:
     rows, columns, n_pairs = table.shape
     step = max(1, _SLAB // (columns * n_pairs))
     x, y = (memory.take(name, min(step, rows), columns, n_pairs) for name in ("x", "y"))
@@ -167,23 +168,53 @@ def edit(substitute: Floats, delete: Floats | float, insert: Floats | float) -> 
     A row's insertions are a running minimum once their summed costs are taken off, so a row is four calls.
     """
     rows, columns, n_pairs = substitute.shape
+    if n_pairs == 1 and rows * columns <= _FEW_CELLS:
+        lists = (substitute[:, :, 0].tolist(), *(_each(c, k) for c, k in ((delete, rows), (insert, columns))))
+        return np.array(_edit_one(*lists))[:, :, None]
     dtype = np.result_type(substitute.dtype, np.asarray(delete).dtype, np.asarray(insert).dtype)
     table = np.empty((rows + 1, columns + 1, n_pairs), dtype=dtype)
     down = _summed(delete, rows, n_pairs, dtype)
     along = _summed(insert, columns, n_pairs, dtype)
     table[:, 0], table[0] = down, along
-    free = not along.any()
-    for i in range(rows):
-        above, here = table[i], table[i + 1]
-        cost = delete if np.ndim(delete) == 0 else delete[i]  # type: ignore[index]
-        np.add(above[:-1], substitute[i], out=here[1:])
-        np.minimum(here[1:], above[1:] + cost, out=here[1:])
-        if not free:
-            here -= along
+    free = not along.any() and not down.any()
+    rows_of = zip(table[:-1, :-1], table[:-1, 1:], table[1:], table[1:, 1:], substitute, strict=True)
+    for i, (before, above, here, inner, change) in enumerate(rows_of):
+        np.add(before, change, out=inner)
+        if free:
+            np.minimum(inner, above, out=inner)
+            np.minimum.accumulate(here, axis=0, out=here)
+            continue
+        np.minimum(inner, above + (delete if np.ndim(delete) == 0 else delete[i]), out=inner)  # type: ignore[index]
+        here -= along
         np.minimum.accumulate(here, axis=0, out=here)
-        if not free:
-            here += along
+        here += along
     return table
+
+
+def _each(cost: Floats | float, n: int) -> list[float]:
+    return [cost] * n if isinstance(cost, int | float) else cost[:, 0].tolist()
+
+
+def _edit_one(substitute: list[list[float]], delete: list[float], insert: list[float]) -> list[list[float]]:
+    """Do the same for one small pair: plain numbers beat arrays of a few."""
+    previous = [0, *itertools.accumulate(insert)]
+    rows = [previous]
+    for line, gone in zip(substitute, delete, strict=True):
+        left = previous[0] + gone
+        row = [left]
+        diagonal = previous[0]
+        for step, up, new in zip(line, previous[1:], insert, strict=True):
+            change, drop = diagonal + step, up + gone
+            left += new
+            if change < left:
+                left = change
+            if drop < left:
+                left = drop
+            row.append(left)
+            diagonal = up
+        rows.append(row)
+        previous = row
+    return rows
 
 
 def _summed(cost: Floats | float, n: int, n_pairs: int, dtype: np.dtype) -> Floats:

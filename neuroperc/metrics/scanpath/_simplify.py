@@ -34,23 +34,19 @@ def saccades(paths: Paths) -> Saccades:
 
 def simplify(paths: Saccades, *, angle_deg: float, length: float, duration_s: float) -> Saccades:
     """Merge saccades of like direction, then short ones, until neither removes a fixation."""
-    done = [v.copy() for v in paths]
-    active = np.arange(len(paths.n))
-    now = paths
-    fixations = now.n + 1
+    x, y, dx, dy, duration = (v.copy() for v in paths[:5])
+    done = Saccades(x, y, dx, dy, duration, paths.n.copy(), paths.last)
+    active, now, fixations = np.arange(len(paths.n)), paths, paths.n + 1
     while len(active):
-        now = _merge_short(_merge_aligned(now, angle_deg, duration_s), length, duration_s)
-        now, counted = now
-        for whole, part in zip(done, now, strict=True):
-            if whole.ndim == 2:
-                whole[: len(part), active] = part
-                whole[len(part) :, active] = 0.0
-            else:
-                whole[active] = part
+        now, counted = _merge_short(_merge_aligned(now, angle_deg, duration_s), length, duration_s)
+        for whole, part in zip(done[:5], now[:5], strict=True):
+            whole[:, active] = part
+        done.n[active] = now.n
         going = counted != fixations
         active, fixations = active[going], counted[going]
-        now = Saccades(*(v[..., going] for v in now))
-    return Saccades(*done)  # type: ignore[arg-type]
+        x, y, dx, dy, duration = (v[:, going] for v in now[:5])
+        now = Saccades(x, y, dx, dy, duration, now.n[going], now.last[going])
+    return done
 
 
 def _merge_aligned(s: Saccades, angle_deg: float, duration_s: float) -> Saccades:
@@ -112,5 +108,6 @@ def _merged(s: Saccades, merge: Flags) -> Saccades:
     n = s.n - gone.sum(0)
     order = np.argsort(gone | (np.arange(len(gone))[:, None] >= s.n), axis=0, kind="stable")
     inside = np.arange(len(gone))[:, None] < n
-    packed = [np.where(inside, np.take_along_axis(v, order, 0), 0.0) for v in (s.x, s.y, dx, dy, s.duration)]
-    return Saccades(*packed, n, s.last)
+    moved = (np.where(inside, np.take_along_axis(v, order, 0), 0.0) for v in (s.x, s.y, dx, dy, s.duration))
+    x, y, dx, dy, duration = moved
+    return Saccades(x, y, dx, dy, duration, n, s.last)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..._check import check, non_negative, pair
-from ._paths import Floats, Whole, read_paths, restore, score_pairs
+from ._paths import Floats, Paths, Whole, join, read_paths, restore, score_pairs
 from ._programs import Memory, align_vectors
 from ._simplify import Saccades, saccades, simplify
 
@@ -86,18 +87,17 @@ def multimatch(
     """
     height, width = pair("screen", screen)
     check(height > 0 and width > 0, "screen", "a (height, width) above 0", screen)
+    merging = _merging(merge_angle_deg, merge_length, merge_duration_s)
     left = read_paths("a", a)
     right = left if b is None else read_paths("b", b)
-    merging = _merging(merge_angle_deg, merge_length, merge_duration_s)
-    tables = [_Tables(saccades(p), merging) for p in ((left,) if b is None else (left, right))]
-    diagonal = np.hypot(height, width)
-    norm = np.array([2 * diagonal, np.pi, diagonal, diagonal, 1.0])
+    tables = _tables(left, right, merging)
+    diagonal = math.hypot(height, width)
+    norm = np.array([2 * diagonal, math.pi, diagonal, diagonal, 1.0])
     usable = [(p.n >= 3) & p.known & (p.timed if merging else True) for p in (left, right)]
-
     memory = Memory()
 
     def kernel(i: Whole, j: Whole) -> Floats:
-        scores = 1 - _medians(tables[0], tables[-1], i, j, memory) / norm
+        scores = 1 - _medians(tables, i, j, memory) / norm
         scores[~(left.timed[i] & right.timed[j]), 4] = np.nan
         return scores
 
@@ -115,32 +115,58 @@ def _merging(angle_deg: float | None, length: float | None, duration_s: float | 
     return {name: non_negative(f"merge_{name}", 0.0 if value is None else value) for name, value in named.items()}
 
 
-class _Tables:
-    """What is known of every path before pairs are formed, (longest, n)."""
+class _Table(NamedTuple):
+    """What is known of the saccades of every path before pairs are formed."""
 
-    def __init__(self, s: Saccades, merging: dict[str, float] | None) -> None:
-        if merging is not None and len(s.dx):
-            s = simplify(s, **merging)
-        self.dx, self.dy, self.n = s.dx, s.dy, s.n
-        self.rows = (s.dx, s.dy, np.sqrt(s.dx**2 + s.dy**2), np.arctan2(s.dy, s.dx), s.x, s.y, s.duration)
+    n: Whole
+    first: int  # its first path
+    values: Floats  # (7, longest, n): dx, dy, length, angle, x, y, duration
 
 
-def _medians(a: _Tables, b: _Tables, i: Whole, j: Whole, memory: Memory) -> Floats:
+def _tables(left: Paths, right: Paths, merging: dict[str, float] | None) -> tuple[_Table, _Table]:
+    if merging is None:
+        one = _table(saccades(left), 0)
+        return one, one if right is left else _table(saccades(right), 0)
+    both = left if right is left else join(left, right)
+    found = saccades(both)
+    one = _table(simplify(found, **merging) if len(found.dx) else found, 0)
+    return one, one if right is left else one._replace(first=len(left.n))
+
+
+def _table(s: Saccades, first: int) -> _Table:
+    length, angle = np.sqrt(s.dx**2 + s.dy**2), np.arctan2(s.dy, s.dx)
+    return _Table(s.n, first, np.stack((s.dx, s.dy, length, angle, s.x, s.y, s.duration)))
+
+
+def _medians(tables: tuple[_Table, _Table], i: Whole, j: Whole, memory: Memory) -> Floats:
     """Return (pairs, 5) medians of the differences along the alignment."""
+    a, b = tables
+    j = j + b.first
     n, m = a.n[i], b.n[j]
-    vectors = [(t.dx[:k, at], t.dy[:k, at]) for t, k, at in ((a, int(n.max()), i), (b, int(m.max()), j))]
+    vectors = [t.values[:2, : int(k.max()), at] for t, k, at in ((a, n, i), (b, m, j))]
     row, column, count = align_vectors(vectors[0], vectors[1], n, m, memory)
-    pick_a, pick_b = row * a.dx.shape[1] + i[:, None], column * b.dx.shape[1] + j[:, None]
-    dx_a, dy_a, length_a, angle_a, xa, ya, time_a = (v.take(pick_a) for v in a.rows)
-    dx_b, dy_b, length_b, angle_b, xb, yb, time_b = (v.take(pick_b) for v in b.rows)
-    turn = np.abs(angle_a - angle_b)
-    longest = np.maximum(np.maximum(time_a, time_b), _TINY)
+    at_a, at_b = (memory.take(name, 7, *row.shape) for name in "ab")
+    # mode="clip" writes straight to `out`; every index is inside
+    for t, place, paths, out in ((a, row, i, at_a), (b, column, j, at_b)):
+        where = place * t.values.shape[2] + paths[:, None]
+        t.values.reshape(7, -1).take(where, axis=1, out=out, mode="clip")
+    longest = np.maximum(np.maximum(at_a[6], at_b[6]), _TINY)
+    at_a -= at_b
+    np.abs(at_a, out=at_a)
+    dx, dy, length, turn, x, y, duration = at_a
+    np.minimum(turn, 2 * math.pi - turn, out=turn)
+    np.divide(duration, longest, out=duration)
+    dx *= dx
+    dy *= dy
+    dx += dy
+    np.sqrt(dx, out=dx)
+    x *= x
+    y *= y
+    x += y
+    np.sqrt(x, out=x)
     differences = memory.take("differences", 5, *row.shape)
-    np.sqrt((dx_a - dx_b) ** 2 + (dy_a - dy_b) ** 2, out=differences[0])
-    np.minimum(turn, 2 * np.pi - turn, out=differences[1])
-    np.abs(length_a - length_b, out=differences[2])
-    np.sqrt((xa - xb) ** 2 + (ya - yb) ** 2, out=differences[3])
-    np.divide(np.abs(time_a - time_b), longest, out=differences[4])
+    for place, value in zip(differences, (dx, turn, length, x, duration), strict=True):
+        place[:] = value
     if len(i) > 1:
         np.copyto(differences, np.inf, where=np.arange(row.shape[1]) >= count[:, None])
     differences.sort(-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal
 
 import numpy as np
@@ -182,23 +183,31 @@ def grid_labels(
     >>> grid_labels([[5, 5], [95, 5], [95, 55], [101, 5]], screen=(60, 100), grid=(3, 5)).tolist()
     [0, 4, 14, -1]
     """
-    points = numpy_of("paths", paths).astype(np.float64)
+    points = numpy_of("paths", paths).astype(np.float64, copy=False)
     check(points.ndim >= 1 and points.shape[-1] >= 2, "paths", "(..., 2 or more)", f"shape {points.shape}")
-    height, width = pair("screen", screen)
-    rows, columns = (integer("grid", int(v)) for v in pair("grid", grid, "(rows, columns)"))
     one_of("origin", origin, ("corner", "center"))
     one_of("outside", outside, ("nan", "clip"))
-    shift = 0.5 if origin == "center" else 0.0
-    cells = []
-    fine = np.ones(points.shape[:-1], dtype=np.bool_)
-    for axis, extent, count in ((0, width, columns), (1, height, rows)):
-        place = points[..., axis] + shift * positive("screen", extent)
-        step = extent // count if whole_pixels else extent / count
-        check(step > 0, "screen", f"at least {count} wide for whole pixels", extent)
-        inside = (place >= 0) & (place <= extent)
-        fine &= inside if outside == "nan" else ~np.isnan(place)
-        cells.append(np.clip(np.floor(np.where(np.isnan(place), 0, place) / step), 0, count - 1).astype(np.int64))
-    return np.where(fine, cells[1] * columns + cells[0], -1)
+    extent, step, count = _grid(tuple(screen), tuple(grid), whole_pixels)
+    columns = int(count[0])
+    place = points[..., :2] + extent / 2 if origin == "center" else points[..., :2]
+    there = ~np.isnan(place) if outside == "clip" else (place >= 0) & (place <= extent)
+    fine = np.asarray(there.all(-1))
+    if not fine.all():
+        place = np.where(fine[..., None], place, 0.0)
+    cell = np.minimum(np.maximum(place / step, 0), count - 1).astype(np.int64)
+    label = cell[..., 1] * columns + cell[..., 0]
+    return label if fine.all() else np.where(fine, label, -1)
+
+
+@functools.lru_cache(maxsize=64)
+def _grid(screen: tuple[float, float], grid: tuple[int, int], whole_pixels: bool) -> tuple[Floats, Floats, Whole]:
+    """Return the screen's extent, the size of a cell, and the number of cells, each (x, y)."""
+    height, width = (positive("screen", v) for v in pair("screen", screen))
+    rows, columns = (integer("grid", int(v)) for v in pair("grid", grid, "(rows, columns)"))
+    extent, count = np.array([width, height]), np.array([columns, rows])
+    step = extent // count if whole_pixels else extent / count
+    check(bool((step > 0).all()), "screen", f"at least {rows} x {columns} for whole pixels", screen)
+    return extent, step, count
 
 
 def repeat_by_duration(
@@ -407,14 +416,21 @@ def _substitution(substitution: Any, regions: Any, grid: tuple[int, int], thresh
           "Say how alike the regions are.")  # fmt: skip
     rows, columns = (integer("grid", int(v)) for v in pair("grid", grid, "(rows, columns)"))
     if substitution is None:
-        row, column = np.divmod(np.arange(rows * columns), columns)
-        return threshold - np.hypot(row[:, None] - row, column[:, None] - column)
+        return _nearness(rows, columns, threshold)
     table = numpy_of("substitution", substitution).astype(np.float64)
     n = rows * columns if regions is None else int(numpy_of("regions", regions).max()) + 1
     square = table.ndim == 2 and table.shape[0] == table.shape[1]
     enough = square and len(table) >= n and (regions is not None or len(table) == n)
     check(enough, "substitution", f"({n}, {n}), a score for every two labels", f"shape {table.shape}")
     check(bool(np.isfinite(table).all()), "substitution", "finite", "NaN or infinity")
+    return table
+
+
+@functools.lru_cache(maxsize=16)
+def _nearness(rows: int, columns: int, threshold: float) -> Floats:
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    table = threshold - np.hypot(row[:, None] - row, column[:, None] - column)
+    table.flags.writeable = False
     return table
 
 
