@@ -78,7 +78,7 @@ def main() -> None:
               "from_scratch_over_together": 10 * cpu["a_tenth_from_scratch"] / cpu["together"]}  # fmt: skip
     rows = [{"way": name, **value} for name, value in times.items()]
     write("oat_decoding", rows, n_paths=N_PATHS, n_steps=N_STEPS, n_objects=N_OBJECTS, threads=1, **ratios,
-          note="from_scratch is timed on ten paths and counted ten times; processor time, other jobs were running")  # fmt: skip
+          note="from_scratch is timed on ten paths, counted ten times; processor time, other jobs ran")  # fmt: skip
 
 
 if __name__ == "__main__":
