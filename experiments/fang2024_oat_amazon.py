@@ -183,6 +183,12 @@ MEASURES: dict[str, Callable[..., Any]] = {
 }
 
 
+def _mean(values: np.ndarray) -> float:
+    """Return the mean of the values that are there; NaN for none."""
+    there = values[np.isfinite(values)]
+    return float(there.mean()) if there.size else float("nan")
+
+
 def _statistics(paths: Tensor, target: Tensor) -> np.ndarray:
     """Return (picture, path, 5)."""
     return npo.path_statistics(paths, target).reshape(*paths.shape[:2], 5)
@@ -206,7 +212,7 @@ def _tested(trials: npo.ObjectTrials, seed: dict[str, Any]) -> dict[str, Any]:
         drawn = paths.numpy()
         out[name] = {"statistics": _statistics(paths, test.scenes.target)}
         for measure, metric in MEASURES.items():
-            of_picture = [np.nanmean(metric(p, d, pairs="all")) for p, d in zip(people, drawn, strict=True)]
+            of_picture = [_mean(metric(p, d, pairs="all")) for p, d in zip(people, drawn, strict=True)]
             out[name][measure] = np.array(of_picture)
         for measure, binary in (("nss_binary", True), ("nss", False)):
             out[name][measure] = np.array([
@@ -230,7 +236,7 @@ def _people(trials: npo.ObjectTrials) -> dict[str, Any]:
     return {"statistics": dict(zip(OBJECT_STATISTICS, np.nanmean(statistics, (0, 1)), strict=True)),
             "n_paths": int(np.isfinite(statistics[..., 0]).sum()), "n_pairs": len(found["edit_distance"]),
             "delta_of_one_person": float(np.mean(apart)), "delta_by_person": apart,
-            **{measure: float(np.nanmean(values)) for measure, values in found.items()}}  # fmt: skip
+            **{measure: _mean(values) for measure, values in found.items()}}  # fmt: skip
 
 
 def _delta(config: Config, tested: list[dict[str, Any]], weights: np.ndarray | None = None) -> dict[str, Any]:
@@ -256,6 +262,8 @@ def _measure(tested: list[dict[str, Any]], name: str, measure: str, weights: np.
     value = np.concatenate([t[name][measure] for t in tested])
     people = np.concatenate([np.isfinite(t["human"][..., 0]).sum(1) for t in tested])
     w = np.ones((1, len(value))) if weights is None else weights
+    there = np.isfinite(value)  # MultiMatch needs three fixations
+    value, people = np.where(there, value, 0), people * there
     return (w @ (value * people)) / (w @ people)
 
 
@@ -309,7 +317,7 @@ def plot(result: Result) -> Figure:
     with npplot.style():
         canvas = npplot.figure(1, 3, width_in=3.4, height_in=3.2)
         left, middle, right = canvas.axes
-        table, people = result.data["measures"], result.data["people"]
+        table, people, seeds = (result.data[name] for name in ("measures", "people", "curves"))
         colors = [npplot.COLORS["vermilion"]] + [npplot.COLORS["blue"]] * 2 + [npplot.COLORS["grey"]] * 6
         shown = [
             [result.values["delta"][name] for name in names],
@@ -322,13 +330,16 @@ def plot(result: Result) -> Figure:
             ax.axvline(mark, color="black", lw=1, ls="--")
             ax.invert_yaxis()
             ax.set_xlabel(title)
-        left.set_title("less is better; dashed: one person beside the rest")
-        middle.set_title("more is better; dashed: person with person")
+        for k, found in enumerate(result.values["by_seed"]):
+            left.plot([found[name] for name in names], np.arange(len(names)) - 0.15 + 0.3 * k / len(seeds), "k.", ms=3)
+        left.set_title("dashed: one person; dots: seeds")
+        middle.set_title("dashed: person with person")
         middle.set_yticklabels([])
-        for k, curves in enumerate(result.data["curves"]):
+        for k, curves in enumerate(seeds):
             for name, color in zip(TRAINED, ("vermilion", "blue", "sky"), strict=True):
                 right.plot(np.arange(1, len(curves[name]) + 1), curves[name], color=npplot.COLORS[color], lw=0.8,
                            label=name.replace("_", " ") if k == 0 else None)  # fmt: skip
+        right.xaxis.get_major_locator().set_params(integer=True)
         right.set(xlabel="epoch", ylabel="behavioural distance, validation", ylim=(0, None))
         right.legend()
     return canvas

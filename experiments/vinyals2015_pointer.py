@@ -155,6 +155,6 @@ def plot(result: Result) -> Figure:
             steps = result.config["steps"].get(task, 0)
             if loss:
                 ax.plot((np.arange(len(loss)) + 0.5) * steps / len(loss), loss, color=color, label=task)
-        ax.set(xlabel="step", ylabel="cross-entropy (nats a step)", yscale="log")
+        ax.set(xlabel="step", ylabel="cross-entropy (nats a step)", ylim=(0, None))
         ax.legend()
     return canvas

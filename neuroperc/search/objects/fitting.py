@@ -184,7 +184,8 @@ def fit_paths(
     def validate(trained: nn.Module) -> float:
         if validation is None:
             return 0.0
-        drawn = sample_paths(trained, validation.scenes, n_samples=n_samples, max_steps=longest, rng=random_state)  # type: ignore[arg-type]
+        scenes = validation.scenes.to(next(trained.parameters()).device)
+        drawn = sample_paths(trained, scenes, n_samples=n_samples, max_steps=longest, rng=random_state)  # type: ignore[arg-type]
         found = behavioral_delta(*(path_statistics(p, validation.scenes.target) for p in (drawn, validation.paths)))
         rule = "a recording in which people refixate and revisit"
         check(math.isfinite(found), "validation", rule, f"a distance of {found}", "Use other scenes, or none.")

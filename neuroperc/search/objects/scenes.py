@@ -41,6 +41,11 @@ class ObjectScenes(NamedTuple):
         """Objects a scene."""
         return self.cells.shape[1]
 
+    def to(self, device: torch.device | str) -> ObjectScenes:
+        """Return the scenes on another device."""
+        patches = None if self.patches is None else self.patches.to(device)
+        return ObjectScenes(self.cells.to(device), self.target.to(device), patches)
+
     def take(self, index: Any) -> ObjectScenes:
         """Return the scenes at `index`."""
         index = torch.as_tensor(np.asarray(index), device=self.cells.device)
