@@ -70,7 +70,7 @@ def _draw(
     scene: Scene, path: pd.DataFrame, display: StimulusSet, fixations: pd.DataFrame, times: pd.DataFrame
 ) -> bytes:
     with style():
-        canvas = figure(1, 3, width_in=11.0, height_in=3.4)
+        canvas = figure(1, 3, width_in=3.7, height_in=3.2)
         left, middle, right = canvas.axes
         scanpath(path[["x_deg", "y_deg"]], scene.display, image=scene.image.cpu(), ax=left)
         outline(_TARGET_DEG, scene.display, ax=left)
