@@ -10,6 +10,7 @@ import torch
 
 from .. import __version__
 from .._check import atomic_path, check, integer, one_of
+from ..data._folders import atomic_folder
 from ..data.readers.pictures import read_picture, save_image
 from ..nets import load
 from ..plot import figure, outline, png, scanpath, style
@@ -163,8 +164,7 @@ def display_files(
     )  # fmt: skip
     tables = {"displays.csv": shown.table, "items.csv": item_table(shown), "cells.csv": cell_table(shown)}
     light = shown.to_encoding("linear")
-    with atomic_path(target) as folder:
-        folder.mkdir()
+    with atomic_folder(target) as folder:
         for i, stimulus_id in enumerate(shown.ids):
             save_image(light[i], folder / f"{stimulus_id}.png")
         for file, table in tables.items():
