@@ -183,7 +183,7 @@ def _near(xp: Any, values: Any, positives: Any) -> tuple[Any, Any]:
         count += xp.bincount(bucket, minlength=_BUCKETS + 1)
         near.append(part[marked[bucket]])
     away = xp.where(marked, xp.zeros_like(count), count)
-    return (xp.cumulative_sum(away) - away)[own], xp.concat(near)
+    return xp.cumulative_sum(away)[own], xp.concat(near)
 
 
 def log_likelihood(log_density: ArrayT, points_px: ArrayT, *, image: Any = None, above_uniform: bool = True) -> ArrayT:
