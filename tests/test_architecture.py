@@ -34,7 +34,7 @@ UNITLESS = frozenset(
         factor from_n to_n ceiling reliability k lower upper estimate low high log_likelihood deviance lapse_bounds
         stage_tolerance
         sigma sharpness length_sd dropout spread correct area simple
-        f_value p_value strength
+        f_value p_value strength background fractions
         stage_tolerance f_value p_value slopes
         stage_tolerance minimum regularization screen gap merge_length
         """,

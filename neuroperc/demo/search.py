@@ -13,7 +13,7 @@ from ..data import StimulusSet
 from ..display import Display
 from ..nets import Net, load
 from ..plot import figure, outline, png, scanpath, search_functions, style
-from ..search import EccNet, picture_search, reaction_times, search_slopes, simulate
+from ..search import EccNet, human_reaction_times, picture_search, reaction_times, search_slopes, simulate
 from ..stimuli import search_displays
 from .page import Number, Stage
 from .scene import Scene
@@ -34,14 +34,15 @@ def stage(scene: Scene) -> Stage:
     model = EccNet(net).to(device)
     runs = [simulate(model, x, rng=scene.seed, device=device, progress=scene.progress) for x in displays]
     times = pd.concat([reaction_times(fixations, trials) for fixations, trials in runs], ignore_index=True)
-    slopes = search_slopes(times).set_index("condition")
+    slopes = search_slopes(times).set_index("condition")["slope"].astype(float)
+    human = search_slopes(human_reaction_times(), n_resamples=2).set_index("condition")["slope"].astype(float)
     lost = int((~times["found"].astype(bool)).sum())
     numbers = (
         Number("photograph: found with fixation", str(len(path) - 1) if trial["found"].all() else "not found", "",
                "the first one after the start is 1"),
         Number("eccentricity of the target", f"{(_TARGET_DEG[0] ** 2 + _TARGET_DEG[1] ** 2) ** 0.5:.1f}", "deg"),
-        *(Number(f"slope, {name.replace('_', ' ')}", f"{slopes.loc[name, 'slope']:.1f}", "ms/item",
-                 f"people: {human} ms/item") for name, human in zip(_TASKS, ("23.7", "71.1"), strict=True)),
+        *(Number(f"slope, {name.replace('_', ' ')}", f"{slopes[name]:.1f}", "ms/item",
+                 f"people: {human[name]:.1f} ms/item") for name in _TASKS),
         Number("displays", f"{len(times)}", "", f"{lost} without the target found"),
     )  # fmt: skip
     return Stage(

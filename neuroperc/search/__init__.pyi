@@ -11,8 +11,8 @@ from .comparison import ScanpathComparison as ScanpathComparison
 from .comparison import compare_scanpaths as compare_scanpaths
 from .controls import ChancePriority as ChancePriority
 from .controls import PixelPriority as PixelPriority
-from .diets import BlackGrid as BlackGrid
 from .diets import DIETS as DIETS
+from .diets import BlackGrid as BlackGrid
 from .diets import Fisheye as Fisheye
 from .diets import Rotate90 as Rotate90
 from .diets import training_diet as training_diet

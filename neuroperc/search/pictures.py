@@ -51,6 +51,7 @@ def picture_search(
 
     Examples
     --------
+    >>> import torch
     >>> display = Display.from_px_per_deg(8, resolution_px=(48, 64))
     >>> shown = picture_search(torch.rand(3, 48, 64), display, (1.0, -0.5, 2.0, 1.0))
     >>> shown.truth["target_picture"].shape
