@@ -18,7 +18,7 @@ from ..stimuli import search_displays
 from .page import Number, Stage
 from .scene import Scene
 
-_TARGET_DEG = (-9.5, 9.0, 2.0, 2.0)  # the ornament on top of the tower
+_TARGET_DEG = (-7.0, 11.0, 2.0, 3.0)  # the ornament on top of the tower
 _TASKS = ("vertical_among_mixed", "tilted_among_mixed")
 _SIZES = (4, 12)
 
