@@ -26,6 +26,7 @@ from neuroperc.search import (
     asymmetry_table,
     human_reaction_times,
     reaction_times,
+    read_vsa_predictions,
     search_slopes,
     simulate,
 )
@@ -75,8 +76,20 @@ def run(config: Config, progress: bool = False) -> Measured:
     values, intervals = _claims(rt, config, whole)
     deviations = [] if trained else ["random weights: NEUROPERC_DATA is unset, so nothing is claimed"]
     means = rt.groupby(["model", "condition", "set_size"])["rt_s"].mean().reset_index()
-    data = {"means": means.to_dict("list"), "human": human_reaction_times().to_dict("list")}
+    data = {"means": means.to_dict("list"), "human": human_reaction_times().to_dict("list"), "paper": _published()}
     return Measured(values, intervals, "95 % interval over displays within set size", data, deviations)
+
+
+def _published() -> dict[str, list[Any]] | None:
+    """Return the mean reaction times of the authors' own eccNET, from their stored predictions, when they are there."""
+    folder = Path(os.environ.get("NEUROPERC_DATA") or "") / "search" / "vsa"
+    if not folder.is_dir():
+        return None
+    table = read_vsa_predictions(folder)
+    table = table[table["model"] == "eccNET"]
+    n = table["n_fixations"].where(table["found"], table["set_size"])
+    means = table.assign(rt_s=0.376271 + 0.252359 * n).groupby(["condition", "set_size"])["rt_s"].mean()
+    return means.reset_index().to_dict("list")
 
 
 def _backbone() -> tuple[nets.Net, bool]:
@@ -166,7 +179,7 @@ def plot(result: Result) -> Figure:
         means, human = pd.DataFrame(result.data["means"]), pd.DataFrame(result.data["human"])
         own = means[means["model"] == "eccnet"]
         for ax, (experiment, (pair, _)) in zip(canvas.axes, EXPERIMENTS.items(), strict=False):
-            _draw_times(ax, experiment, pair, own, human)
+            _draw_times(ax, experiment, pair, own, human, result.data["paper"])
         _draw_indices(canvas.axes[6], result)
         _draw_models(canvas.axes[7], result)
         each = result.config["n_displays"] or "30 or 36"
@@ -174,16 +187,23 @@ def plot(result: Result) -> Figure:
     return canvas
 
 
-def _draw_times(ax: Any, experiment: str, pair: tuple[str, str], own: pd.DataFrame, human: pd.DataFrame) -> None:
+def _draw_times(
+    ax: Any, experiment: str, pair: tuple[str, str], own: pd.DataFrame, human: pd.DataFrame, paper: Any
+) -> None:
     colors = (npplot.COLORS["vermilion"], npplot.COLORS["blue"])
+    drawn = [(human, {"ls": "--", "lw": 1}), (own, {"marker": "o", "ms": 4})]
+    if paper is not None:
+        drawn.append((pd.DataFrame(paper), {"marker": "x", "ms": 5, "lw": 0}))
     for condition, color in zip(pair, colors, strict=True):
-        for table, look in ((human, {"ls": "--", "lw": 1}), (own, {"marker": "o", "ms": 4})):
+        for table, look in drawn:
             part = table[table["condition"] == condition].sort_values("set_size")
-            label = condition.replace("_", " ") if look.get("marker") else None
+            label = condition.replace("_", " ") if table is own else None
             ax.plot(part["set_size"], 1000 * part["rt_s"], color=color, label=label, **look)
     ax.set(title=experiment.replace("_", " "), xlabel="set size", ylabel="reaction time (ms)")
-    ax.set_ylim(0, 1.35 * ax.get_ylim()[1])
-    ax.legend(fontsize=7, loc="upper left", title="dots: eccNET, dashed: people", title_fontsize=6)
+    ax.set_ylim(0, 1.4 * ax.get_ylim()[1])
+    ax.legend(
+        fontsize=6, loc="upper left", title="eccNET here: dots, in the paper: x; people: dashed", title_fontsize=5
+    )
 
 
 def _draw_indices(ax: Any, result: Result) -> None:
