@@ -136,7 +136,8 @@ def _seed(config: Config, k: int, trials: npo.ObjectTrials, grid: tuple[int, int
         found["paths"][name + "_greedy"] = npo.greedy_paths(model, scenes, max_steps=longest)[:, None].cpu()
         found["next"][name] = float(npo.next_object_probability(model.eval(), scenes, people).nanmean())
     found["paths"] |= _untrained(config, parts[0], parts[2].scenes, k)
-    torch.save(found, path)
+    torch.save(found, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
     for name in TRAINED:
         path.with_suffix(f".{name}.checkpoint").unlink(missing_ok=True)
     return found
