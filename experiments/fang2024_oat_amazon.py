@@ -54,6 +54,7 @@ class Config:
     n_samples: int
     n_validation_samples: int
     n_resamples: int
+    device: str = "cpu"
 
 
 def run(config: Config, progress: bool = False) -> Measured:
@@ -107,7 +108,7 @@ def _made(seed: int) -> tuple[npo.ObjectTrials, tuple[int, int]]:
 def _seed(config: Config, k: int, trials: npo.ObjectTrials, grid: tuple[int, int], progress: bool) -> dict[str, Any]:
     """Return the test pictures of one seed and every model's paths on them."""
     own = dataclasses.asdict(config) | {"k": k}
-    own = {name: value for name, value in own.items() if name not in ("n_seeds", "n_resamples")}
+    own = {name: value for name, value in own.items() if name not in ("n_seeds", "n_resamples", "device")}
     key = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:12]
     CACHE.mkdir(parents=True, exist_ok=True)
     path = CACHE / f"seed{k}_{key}.pt"
@@ -118,7 +119,7 @@ def _seed(config: Config, k: int, trials: npo.ObjectTrials, grid: tuple[int, int
     found: dict[str, Any] = {"test": test, "paths": {}, "curves": {}, "epochs": {}, "next": {}}
     longest = parts[0].paths.shape[-1]
     for name in TRAINED:
-        model = _model(config, name, grid, k)
+        model = _model(config, name, grid, k).to(config.device)
         oat = name == "oat"
         fitted = npo.fit_paths(
             model, parts[0], validation=parts[1], epochs=config.epochs, batch_size=config.batch_scenes,
@@ -129,12 +130,14 @@ def _seed(config: Config, k: int, trials: npo.ObjectTrials, grid: tuple[int, int
         )  # fmt: skip
         found["curves"][name] = fitted.history["validation"].tolist()
         found["epochs"][name] = len(fitted.history["validation"])
-        drawn = npo.sample_paths(model, parts[2].scenes, n_samples=config.n_samples, max_steps=longest, rng=config.seed)
-        found["paths"][name] = drawn
-        found["paths"][name + "_greedy"] = npo.greedy_paths(model, parts[2].scenes, max_steps=longest)[:, None]
-        found["next"][name] = float(np.nanmean(npo.next_object_probability(model.eval(), *parts[2][:2])))
+        scenes, people = parts[2].scenes.to(config.device), parts[2].paths.to(config.device)
+        drawn = npo.sample_paths(model, scenes, n_samples=config.n_samples, max_steps=longest, rng=config.seed)
+        found["paths"][name] = drawn.cpu()
+        found["paths"][name + "_greedy"] = npo.greedy_paths(model, scenes, max_steps=longest)[:, None].cpu()
+        found["next"][name] = float(npo.next_object_probability(model.eval(), scenes, people).nanmean())
     found["paths"] |= _untrained(config, parts[0], parts[2].scenes, k)
-    torch.save(found, path)
+    torch.save(found, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
     for name in TRAINED:
         path.with_suffix(f".{name}.checkpoint").unlink(missing_ok=True)
     return found
