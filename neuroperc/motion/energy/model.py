@@ -88,12 +88,12 @@ class MotionEnergy(nn.Module):
     -----
     A preferred grating of amplitude A has energy A^2. Carriers have no mean in space nor in time: uniform and still
     pictures give 0. The pair of Adelson & Bergen is only about in quadrature, so the null direction of a preferred
-    grating answers with about 14 % of the energy.
+    grating answers with about 15 % of the energy.
 
     References
     ----------
     .. [1] EH Adelson & JR Bergen (1985). Spatiotemporal energy models for the perception of motion.
-       doi:10.1364/JOSAA.2.000284, figure 18 (quadrature, opponency).
+       doi:10.1364/JOSAA.2.000284 (quadrature, opponency).
     .. [2] R Kiani, TD Hanks & MN Shadlen (2008). doi:10.1523/JNEUROSCI.4761-07.2008 (the Cauchy filters).
 
     Examples
@@ -104,7 +104,7 @@ class MotionEnergy(nn.Module):
     >>> x, t = torch.arange(32), torch.arange(40)
     >>> grating = 0.5 + 0.5 * torch.cos(2 * torch.pi * (x / 8 - 4 * t[:, None, None] / 60)).expand(40, 32, 32)
     >>> answer = energy(grating[None, :, None])[0, 30]
-    >>> energy.filters["direction_deg"][int(answer.argmax())], answer.shape
+    >>> float(energy.filters["direction_deg"][int(answer.argmax())]), answer.shape
     (0.0, torch.Size([8]))
     """
 

@@ -84,8 +84,8 @@ class EnergyPyramid(nn.Module):
     Notes
     -----
     Without compat, amplitude is that of the stimulus: the pattern that a filter prefers, filling its envelope with
-    amplitude A, has a root energy of A, and a filter without carrier at 0 Hz returns mean luminance. The carriers have no
-    mean, in space and in time: a uniform picture and a still one give 0 to whatever prefers stripes or motion.
+    amplitude A, has a root energy of A, and a filter without carrier at 0 Hz returns mean luminance. The carriers
+    have no mean, in space and in time: a uniform picture and a still one give 0 to whatever prefers stripes or motion.
 
     References
     ----------

@@ -79,9 +79,9 @@ def temporal_filters(
 
     References
     ----------
-    .. [1] EH Adelson & JR Bergen (1985). doi:10.1364/JOSAA.2.000284, equation 11 (with k = 60 /s).
-    .. [2] AB Watson & AJ Ahumada (1985). Model of human visual-motion sensing. doi:10.1364/JOSAA.2.000322 (the form; its
-       constants n = 9, 10, ratio 1.33 and zeta 0.9 as commonly quoted).
+    .. [1] EH Adelson & JR Bergen (1985). doi:10.1364/JOSAA.2.000284
+    .. [2] AB Watson & AJ Ahumada (1985). Model of human visual-motion sensing. doi:10.1364/JOSAA.2.000322 (the
+       form; constants n = 9, 10, ratio 1.33 and zeta 0.9 as commonly quoted).
 
     Examples
     --------
@@ -149,7 +149,7 @@ def _watson_ahumada(fps: float, tf_hz: float) -> tuple[np.ndarray, ...]:
 
 
 def _gabor(fps: float, tf_hz: float) -> tuple[np.ndarray, ...]:
-    """An s.d. of 0.45 cycles, which is 1.3 octaves at half amplitude, cut at 3 s.d."""
+    """Make a Gabor with an s.d. of 0.45 cycles, 1.3 octaves wide at half amplitude, cut at 3 s.d."""
     sd_s = 0.45 / tf_hz
     half = int(np.ceil(3 * sd_s * fps))
     time = np.arange(-half, half + 1) / fps
