@@ -1,8 +1,8 @@
 """What all moving stimuli share: where and when they are shown, pixels drawn when they are read, and their record.
 
 A generator makes a row of plain numbers and text a stimulus. A `Kind` draws the contrast signal of such a row, frame
-by frame; light is ``background * (1 + ramp * aperture * signal)``. The row, as JSON, is the stimulus: `regenerate` draws
-the same bytes from it.
+by frame: light is ``background * (1 + ramp * aperture * signal)``. The row, as JSON, is the stimulus: `regenerate`
+draws the same bytes from it.
 """
 
 from __future__ import annotations

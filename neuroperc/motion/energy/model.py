@@ -24,7 +24,8 @@ from .temporal import TemporalFamily, TemporalFilters, temporal_filters
 Boundary = Literal["reflect", "zero", "valid"]
 _TINY = 1e-30
 _FLOOR = 1e-5
-_MEMORY = 2**25  # numbers that one block of frames may make
+_MEMORY = 2**21  # pixels that one block of frames may have
+_LARGEST_STRIDE = 16
 
 
 class _Scale(NamedTuple):
@@ -210,17 +211,29 @@ class MotionEnergy(nn.Module):
         before, after = self._span
         padded = torch.cat([frames[:, :1].expand(-1, before, -1, -1), frames,
                             frames[:, -1:].expand(-1, after, -1, -1)], 1)  # fmt: skip
-        step = max(1, _MEMORY // (height * width * 4 * (len(self.filters) if self.pool == "map" else self._half)))
-        parts = [self._block(padded[:, k : k + step + before + after]) for k in range(0, frames.shape[1], step)]
-        energy = torch.cat(parts, 1)
-        return self._staged(energy)
+        rim = 0 if self.boundary == "valid" else reach
+        area = frames.shape[0] * (height + 2 * rim) * (width + 2 * rim) * len(self.temporal)
+        step = max(8, _MEMORY // area)
+        n = frames.shape[1]
+        parts = [self._block(padded[:, k : k + step + before + after], rim) for k in range(0, n, step)]
+        return self._staged(torch.cat(parts, 1))
 
-    def _block(self, padded: Tensor) -> Tensor:
+    def _block(self, padded: Tensor, rim: int) -> Tensor:
         """Return (batch, time, filters[, h, w]) of a stretch that has its margins in time."""
-        n = padded.shape[1] - sum(self._span)
-        kernels = self._temporal(padded, n)
-        both = torch.einsum("pfts,bshw->pfbthw", kernels, padded)  # (lead | lag, tf, batch, time, h, w)
-        return torch.cat([self._scale(both, scale) for scale in self._scales], 2)
+        kernels = self._temporal(padded, padded.shape[1] - sum(self._span))
+        size = padded.shape[-2:]
+        both = kernels.reshape(-1, kernels.shape[-1]) @ padded.flatten(2)
+        both = both.view(len(padded), *kernels.shape[:3], *size).movedim(0, 2)  # (lead | lag, tf, batch, time, h, w)
+        if self.boundary == "reflect":
+            flat = nn.functional.pad(both.reshape(-1, 1, *size), (rim,) * 4, mode="reflect")
+            both = flat.view(*both.shape[:-2], *flat.shape[-2:])
+        elif self.boundary == "zero":
+            both = nn.functional.pad(both, (rim,) * 4)
+        shape = [next_fast_len(-(-n // _LARGEST_STRIDE)) * _LARGEST_STRIDE for n in both.shape[-2:]]
+        spectra = torch.fft.rfft2(both, s=shape)
+        return torch.cat(
+            [self._scale(spectra, scale, shape, (size[0], size[1]), rim, padded) for scale in self._scales], 2
+        )
 
     def _temporal(self, like: Tensor, n: int) -> Tensor:
         """Return (2, tf, n, n + margins): row t weighs the frames that the answer at t sees."""
@@ -238,32 +251,25 @@ class MotionEnergy(nn.Module):
             self._cache[key] = torch.from_numpy(made).to(like)
         return self._cache[key]
 
-    def _scale(self, both: Tensor, scale: _Scale) -> Tensor:
+    def _scale(
+        self, spectra: Tensor, scale: _Scale, shape: list[int], size: tuple[int, int], rim: int, like: Tensor
+    ) -> Tensor:
         """Filter in space and combine: (batch, time, directions * tf[, h, w]) of one spatial frequency."""
-        height, width = both.shape[-2:]
-        reach = scale.reach_px
-        rim = 0 if self.boundary == "valid" else reach
-        if self.boundary == "reflect":
-            flat = both.reshape(-1, 1, height, width)
-            both = nn.functional.pad(flat, (rim,) * 4, mode="reflect").view(
-                *both.shape[:-2], *(n + 2 * rim for n in (height, width))
-            )
-        elif self.boundary == "zero":
-            both = nn.functional.pad(both, (rim,) * 4)
-        stride = 1 if self.pool == "map" else max(1, int(0.5 / scale.highest))
-        shape = [next_fast_len(-(-n // stride)) * stride for n in both.shape[-2:]]
-        spectra = torch.fft.rfft2(both, s=shape)
-        kernels = self._spectra(scale, shape, both)  # (even | odd, direction, y, x)
+        stride = 1
+        while self.pool == "mean" and stride < _LARGEST_STRIDE and 4 * stride * scale.highest <= 1:
+            stride *= 2  # every stride-th pixel still samples all that passes the kernels
         small = [n // stride for n in shape]
         # Gains: the smaller transform divides by fewer samples, and towards its direction both parts add up.
-        gain = 0.5 * small[0] * small[1] / (shape[0] * shape[1])
+        gain = 0.5 / stride**2
         lead, lag = (_cropped(s, shape, small) * gain for s in spectra)
-        size = [-(-(n - 2 * (reach - rim) if self.boundary == "valid" else n) // stride) for n in (height, width)]
+        margin = scale.reach_px if self.boundary == "valid" else 0
+        spans = [slice(-(-(rim + margin) // stride), (rim + n - margin - 1) // stride + 1) for n in size]
 
         def made(spectrum: Tensor, kernel: Tensor) -> Tensor:
             product = spectrum[:, :, :, None] * _cropped(kernel, shape, small)
-            return torch.fft.irfft2(product, s=small)[..., : size[0], : size[1]]
+            return torch.fft.irfft2(product, s=small)[..., spans[0], spans[1]]
 
+        kernels = self._spectra(scale, shape, like)
         lead_even, lead_odd, lag_even, lag_odd = (made(s, k) for s in (lead, lag) for k in kernels)
         towards = (lead_even - lag_odd, lead_odd + lag_even)
         away = (lead_even + lag_odd, lead_odd - lag_even)
@@ -273,13 +279,14 @@ class MotionEnergy(nn.Module):
         return pooled.movedim(0, 3).flatten(2, 3)
 
     def _spectra(self, scale: _Scale, shape: list[int], like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the kernels' spectra: sample 0 of the result is the first place with the whole filter inside."""
+        """Return the spectra (directions, y, x) that correlate with the even and the odd kernel, centred on a pixel."""
         key = ("space", scale.highest, tuple(shape), like.dtype, like.device)
         if key not in self._cache:
             made = []
             for kernel in (scale.even, scale.odd):
-                # Correlation: the spectrum is conjugated, and the kernel starts at the first pixel.
-                made.append(torch.fft.rfft2(kernel.to(like), s=shape).conj().resolve_conj())
+                room = nn.functional.pad(kernel, (0, shape[1] - kernel.shape[-1], 0, shape[0] - kernel.shape[-2]))
+                centred = room.roll((-scale.reach_px, -scale.reach_px), (-2, -1)).to(like)
+                made.append(torch.fft.rfft2(centred).conj().resolve_conj())
             self._cache[key] = tuple(made)
         return self._cache[key]
 
