@@ -204,19 +204,19 @@ class EnergyPyramid(nn.Module):
         >>> bool(torch.allclose(parts, pyramid(movie[None])[0]))
         True
         """
-        held: Tensor | None = None
+        held, n_frames = None, 0
         for part in parts:
             channels = self._channels(as_frames(part[None], self.shape_px, name="part")[0])[None]
+            n_frames += channels.shape[1]
             held = self._padded(channels, start=True) if held is None else torch.cat([held, channels], 1)
             if held.shape[1] >= self.window:
                 yield self._finish(held)[0]
                 held = held[:, held.shape[1] - self.window + 1 :]
         if held is None:
             fail("parts", "one or more", "none", "The movie has no frames.")
-        held = self._padded(held, end=True)
-        least = f"of {self.window} frames or more"
-        check(held.shape[1] >= self.window or self.boundary != "valid", "movie", least, f"{held.shape[1]} frames")
-        if held.shape[1] >= self.window:
+        if self.boundary == "valid":
+            check(n_frames >= self.window, "movie", f"of {self.window} frames or more", f"{n_frames} frames")
+        elif (held := self._padded(held, end=True)).shape[1] >= self.window:
             yield self._finish(held)[0]
 
     def _channels(self, frames: Tensor) -> Tensor:
