@@ -44,6 +44,7 @@ class SeparableBank:
     """
 
     def __init__(self, scales: list[Scale], n_directions: int, y: np.ndarray, x: np.ndarray) -> None:
+        self.n_at_once = max(8, 2**20 // (len(y) * len(x)))  # frames that are quickest together
         self.directions = np.arange(n_directions // 2) * (2 * np.pi / n_directions)
         self._oblique = [i for i, d in enumerate(self.directions) if 1e-9 < d < np.pi / 2 - 1e-9]
         self._upright = [i for i, d in enumerate(self.directions) if abs(d - np.pi / 2) <= 1e-9]
@@ -118,8 +119,10 @@ def _rows(columns: Tensor, along_y: Tensor) -> Tensor:
 class CroppedBank:
     """pymoten's Gabors: those of `SeparableBank` with pixels near zero left out, so that they are not separable.
 
-    Kernels are stored on the box that holds their support, one size a scale.
+    Kernels are stored on the pixels of their support, as many for all centres of a scale.
     """
+
+    n_at_once = 24  # frames: what is gathered stays in the cache
 
     def __init__(self, scales: list[Scale], n_directions: int, y: np.ndarray, x: np.ndarray) -> None:
         self.directions = np.arange(n_directions // 2) * (2 * np.pi / n_directions)
@@ -130,20 +133,21 @@ class CroppedBank:
             far_y = y[rows] - scale.y[:, None]
             far_x = x[columns] - scale.x[:, None]
             kernels = self._make(far_y[:, None, :, None], far_x[None, :, None, :], scale)
-            n = scale.n_centers
-            self._index.append(torch.from_numpy(index.reshape(n, -1)))
-            self._kernels.append(torch.from_numpy(kernels.reshape(len(kernels), n, -1)).permute(1, 0, 2).contiguous())
+            index, kernels = _packed(index.reshape(scale.n_centers, -1), kernels)
+            self._index.append(torch.from_numpy(index))
+            self._kernels.append(torch.from_numpy(kernels))
         self._n_pixels = len(y) * len(x)
         self._cache: dict[tuple[torch.dtype, torch.device], list[tuple[Tensor, Tensor]]] = {}
 
     def _make(self, far_y: np.ndarray, far_x: np.ndarray, scale: Scale) -> np.ndarray:
-        """Return (2 D + 1, n_y, n_x, box h, box w): sines, cosines, the envelope."""
+        """Return (centres, 2 D + 1, box): sines, cosines, the envelope."""
         envelope = np.exp(-(far_x**2 + far_y**2) / (2 * scale.sd**2))
         d = self.directions.reshape(-1, 1, 1, 1, 1)
         phase = 2 * np.pi * scale.sf_cpi * (np.cos(d) * far_x - np.sin(d) * far_y)
         odd, even = envelope * np.sin(phase), envelope * np.cos(phase)
         support = np.abs(odd) + np.abs(even) > _SUPPORT
-        return np.concatenate([odd * support, even * support, (envelope * (envelope > _SUPPORT))[None]])
+        made = np.concatenate([odd * support, even * support, (envelope * (envelope > _SUPPORT))[None]])
+        return made.reshape(len(made), scale.n_centers, -1).transpose(1, 0, 2)
 
     @property
     def n_bytes(self) -> int:
@@ -164,7 +168,7 @@ class CroppedBank:
         gathered = pixels.contiguous()
         odd, even, plain = [], [], []
         for index, kernels in self._on(frames):
-            if index.shape[1] == self._n_pixels:  # the box is the picture
+            if index.shape[1] == self._n_pixels:  # the support is the picture
                 out = (kernels.reshape(-1, self._n_pixels) @ pixels).view(len(index), -1, n)
             else:
                 crops = gathered.index_select(0, index.reshape(-1)).view(*index.shape, n)
@@ -174,6 +178,15 @@ class CroppedBank:
             even.append(out[:, half : 2 * half].reshape(n, -1))
             plain.append(out[:, -1])
         return Products(torch.cat(odd, 1), torch.cat(even, 1), torch.cat(plain, 1))
+
+
+def _packed(index: np.ndarray, kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Keep the pixels where one kernel of a centre is not 0: corners of the boxes go."""
+    used = (kernels != 0).any(1)
+    n = int(used.sum(1).max())
+    order = np.argsort(~used, axis=1, kind="stable")[:, :n]  # pixels stay in their order
+    packed = np.take_along_axis(kernels, order[:, None], 2)
+    return np.take_along_axis(index, order, 1), np.ascontiguousarray(packed)
 
 
 def _boxes(at: np.ndarray, centers: np.ndarray, sd: float) -> np.ndarray:

@@ -221,8 +221,7 @@ class EnergyPyramid(nn.Module):
 
     def _channels(self, frames: Tensor) -> Tensor:
         """Return (frames, odd | even | plain), block by block so that what is in between stays small."""
-        step = max(8, 2**20 // (self.shape_px[0] * self.shape_px[1]))
-        parts = [torch.cat(self._balanced(self._bank(block)), 1) for block in frames.split(step)]
+        parts = [torch.cat(self._balanced(self._bank(block)), 1) for block in frames.split(self._bank.n_at_once)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _balance(self) -> dict[str, Tensor]:
