@@ -33,6 +33,8 @@ UNITLESS = frozenset(
         noise_sd subject_sd difference_sd gain_sd prior share_inside target log_posterior
         factor from_n to_n ceiling reliability k lower upper estimate low high log_likelihood deviance lapse_bounds
         stage_tolerance
+        coherence component_contrast density_per_deg2 depth exponent rms_contrast sd_cycles signal_share speed_bandwidth
+        step_cycles
         """,
     )
 )

@@ -1,4 +1,3 @@
-from ._made import Shown as Shown
 from .arrays import gabor_arrays as gabor_arrays
 from .clips import flow_clips as flow_clips
 from .clips import flow_px as flow_px
@@ -18,7 +17,6 @@ from .trial_lists import trials as trials
 
 __all__ = [
     "Equalized",
-    "Shown",
     "barber_poles",
     "dots",
     "drifting_noise",

@@ -31,41 +31,7 @@ Row = dict[str, Any]
 
 
 class Shown(TypedDict, total=False):
-    """Where, when and on what every moving stimulus is shown.
-
-    Attributes
-    ----------
-    size_deg
-        (height, width) or one number for a square, rounded to whole pixels of the display. Default 6 degrees, or the
-        shorter side of a smaller display.
-    center_deg
-        (x, y) of the centre, moved onto the display's pixels; default (0, 0).
-    duration_s
-        Default 0.5.
-    fps
-        Frames per second, at most the refresh rate; default that rate.
-    ramp_s
-        Contrast rises and falls along half a cosine; default 0.
-    rounding
-        "nearest" accepts durations and ramps that are not a whole number of frames; the table holds what was realised.
-    background
-        Mean luminance, linear light; default 0.5.
-    aperture
-        "none", "disc", "gaussian" or "raised_cosine", blending to the background.
-    aperture_deg
-        Diameter of disc and raised cosine (where its edge ends), s.d. of the Gaussian; default the shorter side, and a
-        sixth of it.
-    edge_deg
-        Width of the raised cosine's edge; default a fifth of its radius.
-
-    Examples
-    --------
-    >>> import neuroperc as npc
-    >>> display = npc.Display.from_px_per_deg(8, resolution_px=(32, 32))
-    >>> shown = npc.stimuli.Shown(size_deg=4, duration_s=0.25, ramp_s=0.05, aperture="raised_cosine")
-    >>> npc.stimuli.gratings(display, sf_cpd=1, tf_hz=4, **shown).shapes
-    [(15, 1, 32, 32)]
-    """
+    """Where, when and on what every moving stimulus is shown; `gratings` documents it."""
 
     size_deg: Any
     center_deg: tuple[float, float]

@@ -66,7 +66,7 @@ def gabor_arrays(
     rng
         Seed or generator.
     **shown
-        Size, place, time, background and aperture: see `Shown`.
+        Size, place, time, background and aperture: see `gratings`.
 
     Returns
     -------

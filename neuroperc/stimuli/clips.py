@@ -60,7 +60,7 @@ def flow_clips(
     rng
         Seed or generator.
     **shown
-        Size, place, time, background and aperture: see `Shown`.
+        Size, place, time, background and aperture: see `gratings`.
 
     Returns
     -------

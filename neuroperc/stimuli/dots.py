@@ -88,7 +88,7 @@ def dots(
     rng
         Seed or generator.
     **shown
-        Size, place, time, background and aperture: see `Shown`.
+        Size, place, time, background and aperture: see `gratings`.
 
     Returns
     -------
@@ -167,9 +167,10 @@ def _dot_tracks(row: Row, patch: Patch) -> _Tracks:
     member = np.arange(n) % sets
     life = row["lifetime_frames"]
     age = rng.permutation(np.arange(n) % life) if life else np.zeros(n, dtype=int)
-    own = rng.uniform(0, 2 * np.pi, n)
+    own = np.asarray(rng.uniform(0, 2 * np.pi, n))
     per_set = n // sets
-    fixed = rng.permuted(np.tile(np.arange(per_set), (sets, 1)), axis=1).T.ravel() < round(row["coherence"] * per_set)
+    order = np.stack([rng.permutation(per_set) for _ in range(sets)], 1).ravel()
+    fixed = np.asarray(order < round(row["coherence"] * per_set))
     length = row["speed_deg_s"] * sets / row["fps"]
     step = vector(length, row["direction_deg"])
     for k in range(frames):
@@ -196,7 +197,7 @@ def _step(
     angle = own if row["noise"] == "direction" else rng.uniform(0, 2 * np.pi, n)
     aside = now + length * np.stack([np.cos(angle), np.sin(angle)], 1)
     moved = np.where(carries[:, None], now + step, anywhere if row["noise"] == "position" else aside)
-    outside = (np.abs(moved) > field / 2).any(1)
+    outside = np.any(np.abs(moved) > field / 2, axis=1)
     back = (moved + field / 2) % field - field / 2
     moved = np.where(outside[:, None], back if row["wrap"] == "torus" else anywhere, moved)
     if row["wrap"] == "respawn":
@@ -300,7 +301,7 @@ def optic_flow(
     density_per_deg2, diameter_deg, contrast, polarity, lifetime_frames, rng
         As in `dots`.
     **shown
-        Size, place, time, background and aperture: see `Shown`.
+        Size, place, time, background and aperture: see `gratings`.
 
     Returns
     -------

@@ -69,7 +69,21 @@ def gratings(
     rng
         Seed or generator for random phases.
     **shown
-        Size, place, time, background and aperture: see `Shown`.
+        Where, when and on what it is shown:
+
+        * `size_deg`: (height, width) or one number for a square, rounded to whole pixels of the display.
+          Default 6 degrees, or the shorter side of a smaller display.
+        * `center_deg`: (x, y) of the centre, moved onto the display's pixels; default (0, 0).
+        * `duration_s`: Default 0.5.
+        * `fps`: Frames per second, at most the refresh rate; default that rate.
+        * `ramp_s`: Contrast rises and falls along half a cosine; default 0.
+        * `rounding`: "nearest" accepts durations and ramps that are not a whole number of frames; the table
+          holds what was realised.
+        * `background`: Mean luminance, linear light; default 0.5.
+        * `aperture`: "none", "disc", "gaussian" or "raised_cosine", blending to the background.
+        * `aperture_deg`: Diameter of disc and raised cosine (where its edge ends), s.d. of the Gaussian;
+          default the shorter side, and a sixth of it.
+        * `edge_deg`: Width of the raised cosine's edge; default a fifth of its radius.
 
     Returns
     -------
@@ -202,7 +216,7 @@ def plaids(
     rng
         Seed or generator for random phases.
     **shown
-        Size, place, time, background and aperture: see `Shown`.
+        Size, place, time, background and aperture: see `gratings`.
 
     Returns
     -------
@@ -248,7 +262,7 @@ def plaids(
 
 
 def _each(name: str, value: Any, n: int) -> list[float]:
-    if np.isscalar(value):
+    if isinstance(value, (int, float, np.number)):
         return [float(value)] * n
     check(len(value) == n, name, f"one number, or {n}, one a component", value)
     return [float(v) for v in value]
@@ -264,7 +278,7 @@ def _components(row: Row) -> list[Row]:
 
 
 def _draw_plaid(row: Row, patch: Patch, start: int, stop: int) -> np.ndarray:
-    return sum(_draw_grating(part, patch, start, stop) for part in _components(row))
+    return np.sum([_draw_grating(part, patch, start, stop) for part in _components(row)], axis=0)
 
 
 def _plaid_truth(row: Row, patch: Patch) -> dict[str, np.ndarray]:
@@ -313,7 +327,7 @@ def barber_poles(
     aspect
         Long side over short side, 1 or more.
     **shown
-        Size, place, time and background: see `Shown`. An aperture comes on top.
+        Size, place, time and background: see `gratings`. An aperture comes on top.
 
     Returns
     -------

@@ -45,7 +45,7 @@ def drifting_noise(
     rng
         Seed or generator.
     **shown
-        Size, place, time, background and aperture: see `Shown`.
+        Size, place, time, background and aperture: see `gratings`.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def motion_clouds(
     rng
         Seed or generator.
     **shown
-        Size, place, time, background and aperture: see `Shown`.
+        Size, place, time, background and aperture: see `gratings`.
 
     Returns
     -------
@@ -281,7 +281,7 @@ def phi_motion(
     rng
         Seed or generator.
     **shown
-        Size, place, time, background and aperture: see `Shown`.
+        Size, place, time, background and aperture: see `gratings`.
 
     Returns
     -------

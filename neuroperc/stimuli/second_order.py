@@ -78,7 +78,7 @@ def second_order(
     rng
         Seed or generator.
     **shown
-        Size, place, time, background and aperture: see `Shown`.
+        Size, place, time, background and aperture: see `gratings`.
 
     Returns
     -------

@@ -83,7 +83,8 @@ class SeparableBank:
             self._scale(part, f)
             for part, f in zip(columns.split([f.along_x[0].numel() for f in factors], 1), factors, strict=True)
         ]
-        return Products(*(torch.cat(p, 1) for p in zip(*parts, strict=True)))
+        odd, even, plain = (torch.cat(p, 1) for p in zip(*parts, strict=True))
+        return Products(odd, even, plain)
 
     def _scale(self, columns: Tensor, f: _Factors) -> Products:
         """Finish one scale: columns is (n, x kinds and x centres, h)."""
@@ -105,8 +106,8 @@ class SeparableBank:
             even[i], even[mirrored] = cc - ss, cc + ss
             odd[i], odd[mirrored] = cs + sc, cs - sc
         order = range(len(self.directions))
-        stacked = [torch.stack([part[i] for i in order], 1).transpose(2, 3).reshape(n, -1) for part in (odd, even)]
-        return Products(*stacked, plain.transpose(1, 2).reshape(n, n_x * n_y))
+        a, b = (torch.stack([part[i] for i in order], 1).transpose(2, 3).reshape(n, -1) for part in (odd, even))
+        return Products(a, b, plain.transpose(1, 2).reshape(n, n_x * n_y))
 
 
 def _rows(columns: Tensor, along_y: Tensor) -> Tensor:
