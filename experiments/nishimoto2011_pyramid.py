@@ -40,7 +40,7 @@ def run(config: Config) -> Measured:
     carrier = torch.tensor((ours.filters["sf_cpi"] > 0).to_numpy())
     answers = [p(grey)[0] for p in (same, ours)]
     pair = temporal_filters("adelson_bergen", fps=2000, rate_hz=60)
-    curve = np.arange(config.n_curve) * 360 / config.n_curve
+    curve = np.linspace(-90, 270, config.n_curve + 1)
     values = {
         "counts": counts,
         "parity": _parity(config),
@@ -122,6 +122,6 @@ def plot(result: Result) -> Figure:
             ax.plot(curves["direction_deg"], curves[name], label=label)
         ax.set_xlabel("direction of the grating (degrees)")
         ax.set_ylabel("amplitude of the filter labelled 0 (shares)")
-        ax.set_xticks(DIRECTIONS)
-        ax.legend()
+        ax.set_xticks(np.arange(-90, 271, 45))
+        ax.legend(loc="upper center")
     return canvas
