@@ -37,6 +37,8 @@ UNITLESS = frozenset(
         f_value p_value strength background fractions
         stage_tolerance f_value p_value slopes
         stage_tolerance minimum regularization screen gap merge_length
+        coherence component_contrast density_per_deg2 depth exponent rms_contrast sd_cycles signal_share speed_bandwidth
+        step_cycles
         """,
     )
 )
