@@ -1,8 +1,8 @@
+from .fixations import EyeRecording as EyeRecording
 from .fixations import FIXATION_COLUMNS as FIXATION_COLUMNS
 from .fixations import GAZE_COLUMNS as GAZE_COLUMNS
-from .fixations import TRIAL_COLUMNS as TRIAL_COLUMNS
-from .fixations import EyeRecording as EyeRecording
 from .fixations import Scanpaths as Scanpaths
+from .fixations import TRIAL_COLUMNS as TRIAL_COLUMNS
 from .fixations import assign_objects as assign_objects
 from .fixations import check_fixations as check_fixations
 from .fixations import check_gaze as check_gaze
@@ -24,6 +24,7 @@ from .media import load_image as load_image
 from .media import load_movie as load_movie
 from .media import save_image as save_image
 from .media import save_movie as save_movie
+from .perceived_flow import PerceivedFlow as PerceivedFlow
 from .readers.amazon_covers import read_amazon_covers as read_amazon_covers
 from .readers.bids import read_bids_gaze as read_bids_gaze
 from .readers.bids import write_bids_gaze as write_bids_gaze
@@ -38,6 +39,9 @@ from .readers.eyelink import read_eyelink as read_eyelink
 from .readers.eyelink import write_eyelink as write_eyelink
 from .readers.fixation_vectors import read_fixation_vectors as read_fixation_vectors
 from .readers.fixation_vectors import write_fixation_vectors as write_fixation_vectors
+from .readers.huperflow import FlowClip as FlowClip
+from .readers.huperflow import read_huperflow as read_huperflow
+from .readers.huperflow import read_huperflow_clip as read_huperflow_clip
 from .readers.interiors import read_interiors as read_interiors
 from .readers.netcdf import read_responses as read_responses
 from .readers.netcdf import read_scores as read_scores
@@ -46,6 +50,9 @@ from .readers.netcdf import write_scores as write_scores
 from .readers.psychopy import export_psychopy as export_psychopy
 from .readers.psychopy import read_psychopy_conditions as read_psychopy_conditions
 from .readers.psychopy import read_psychopy_schedule as read_psychopy_schedule
+from .readers.second_order_flow import read_second_order_flow as read_second_order_flow
+from .readers.sintel_slow import read_sintel_slow as read_sintel_slow
+from .readers.temporal_flow import read_temporal_flow as read_temporal_flow
 from .readers.visions import read_visions as read_visions
 from .readers.visions import write_visions as write_visions
 from .readers.vsa import read_vsa_found as read_vsa_found
@@ -65,4 +72,78 @@ from .samples import sample_clip as sample_clip
 from .samples import sample_image as sample_image
 from .stimuli import StimulusSet as StimulusSet
 
-__all__: list[str]
+__all__ = [
+    "FIXATION_COLUMNS",
+    "GAZE_COLUMNS",
+    "SAMPLES",
+    "TRIAL_COLUMNS",
+    "EyeRecording",
+    "FlowClip",
+    "PerceivedFlow",
+    "Scanpaths",
+    "StimulusSet",
+    "assign_objects",
+    "average_repeats",
+    "check_fixations",
+    "check_gaze",
+    "check_responses",
+    "check_scores",
+    "check_trials",
+    "deg_to_pixels",
+    "detect_events",
+    "detect_fixations",
+    "drift_correct",
+    "export_psychopy",
+    "fixation_density",
+    "gaze_quality",
+    "load_image",
+    "load_movie",
+    "make_fixations",
+    "make_gaze",
+    "make_responses",
+    "make_trials",
+    "n_fixations",
+    "open_zarr",
+    "pixels_to_deg",
+    "read_amazon_covers",
+    "read_bids_gaze",
+    "read_brainio",
+    "read_brainio_spikes",
+    "read_brainio_stimuli",
+    "read_coco_search",
+    "read_eyelink",
+    "read_fixation_vectors",
+    "read_huperflow",
+    "read_huperflow_clip",
+    "read_interiors",
+    "read_psychopy_conditions",
+    "read_psychopy_schedule",
+    "read_responses",
+    "read_scores",
+    "read_second_order_flow",
+    "read_sintel_slow",
+    "read_temporal_flow",
+    "read_visions",
+    "read_vsa_found",
+    "read_vsa_item_scanpaths",
+    "read_vsa_scanpaths",
+    "saccades",
+    "sample_clip",
+    "sample_image",
+    "save_image",
+    "save_movie",
+    "save_zarr",
+    "scanpaths",
+    "select",
+    "split_repeats",
+    "vsa_display",
+    "write_bids_gaze",
+    "write_brainio",
+    "write_brainio_stimuli",
+    "write_coco_search",
+    "write_eyelink",
+    "write_fixation_vectors",
+    "write_responses",
+    "write_scores",
+    "write_visions",
+]
