@@ -5,6 +5,7 @@ from . import metamers as metamers
 from . import metrics as metrics
 from . import nets as nets
 from . import plot as plot
+from . import regression as regression
 from . import stimuli as stimuli
 from . import testing as testing
 from . import training as training
