@@ -2,8 +2,8 @@
 
 For the ridge with an intercept that is not penalised, R(a) = B + U diag(a / (l + a)) Uᵀ, where U, l are the left
 singular vectors and eigenvalues of the centred features and B projects on what is neither in U nor constant. Held-out
-residuals of any set S of rows are ``R_SS⁻¹ (R y)_S``, and the residual maker of the rest is ``R_TT - R_TS R_SS⁻¹ R_ST``:
-one eigendecomposition serves every split, every fold inside it, every penalty and every target.
+residuals of any set S of rows are ``R_SS⁻¹ (R y)_S``; the residual maker of the rest is ``R_TT - R_TS R_SS⁻¹ R_ST``.
+One eigendecomposition serves every split, every fold inside it, every penalty and every target.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Best:
         return Best(xp.where(better, error, self.error), alphas, xp.where(better, value, self.value))
 
 
-def shrinkage(eigenvalues: Any, alpha: float) -> Any:
+def shrinkage(eigenvalues: Any, alpha: Any) -> Any:
     """Return a / (l + a), the share of each axis that ridge leaves in the residual."""
     return alpha / (eigenvalues + alpha)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from .._check import check
 from ._loo import blocks_of, left_out_error, shrinkage
 from ._targets import by_missing_rows, centred, checked_fit, checked_predict, column_means
-from .gram import Rotated, column_blocks, rotate
+from .gram import column_blocks, rotate
 from .splits import group_index
 
 ALPHAS = tuple(float(a) for a in np.logspace(-2, 8, 21))
@@ -132,34 +133,39 @@ def _fit(
     y, _ = centred(targets[:, columns], rows)
     part = x if len(rows) == len(x) else x[rows]
     turned = rotate(part)
-    values, on_axes = turned.eigenvalues, turned.left.T @ y
-    errors = np.stack([_left_out(turned, y, on_axes, alpha, blocks) for alpha in alphas])
+    left, values = turned.left, turned.eigenvalues[:, None]
+    on_axes = left.T @ y
+    errors = _left_out(left, values, y, on_axes, alphas, blocks)
     chosen = errors.argmin(axis=0) if per_target else np.full(len(columns), errors.mean(axis=1).argmin())
     alpha, found = alphas[chosen], errors[chosen, np.arange(len(columns))]
     if turned.axes is None:
-        return part, turned.left @ (on_axes / (values[:, None] + alpha)), (alpha, found)
-    on_scores = on_axes * values[:, None] ** 0.5 / (values[:, None] + alpha)
-    return None, turned.axes @ on_scores, (alpha, found)
+        return part, left @ (on_axes / (values + alpha)), (alpha, found)
+    return None, turned.axes @ (on_axes * values**0.5 / (values + alpha)), (alpha, found)
 
 
-def _left_out(turned: Rotated, y: Any, on_axes: Any, alpha: float, blocks: list[np.ndarray]) -> Any:
-    """Return the left-out error (t,) at one penalty; of the residual maker only what is needed is made."""
-    left, n = turned.left, len(y)
-    if left.shape[1] == n - 1:  # the axes span all that varies, so R is their sum and nothing cancels
-        share, start = shrinkage(turned.eigenvalues, alpha), 0.0
+def _left_out(left: Any, values: Any, y: Any, on_axes: Any, alphas: np.ndarray, blocks: list[np.ndarray]) -> np.ndarray:
+    """Return the left-out errors (alphas, t); of the residual makers only what is needed is made."""
+    n = len(y)
+    spanned = left.shape[1] == n - 1  # the axes hold all that varies, so R is their sum and nothing cancels
+    shares, start = shrinkage(values, alphas) - (0.0 if spanned else 1.0), 0.0 if spanned else 1.0
+    singly = [block.shape[1] for block in blocks] == [1]
+    diagonals = start * (1 - 1 / n) + (left * left) @ shares if singly else shares
+    errors = []
+    for share, diagonal in zip(shares.T, diagonals.T, strict=True):
         residual = left @ (share[:, None] * on_axes)
-    else:
-        share, start = shrinkage(turned.eigenvalues, alpha) - 1, 1.0
-        residual = y + left @ (share[:, None] * on_axes)
-    if [block.shape[1] for block in blocks] == [1]:
-        diagonal = start * (1 - 1 / n) + (left * left) @ share
-        return ((residual / diagonal[:, None]) ** 2).mean(axis=0)
+        residual = residual if spanned else residual + y
+        if singly:
+            residual /= diagonal[:, None]
+            errors.append((residual * residual).mean(axis=0))
+        else:
+            errors.append(left_out_error(partial(_within, left, share, start), residual, blocks))
+    return np.stack(errors)
 
-    def maker(rows: np.ndarray) -> Any:
-        own = left[rows]
-        return (own * share) @ own.swapaxes(-1, -2) + start * (np.eye(rows.shape[1]) - 1 / n)
 
-    return left_out_error(maker, residual, blocks)
+def _within(left: Any, share: Any, start: float, rows: np.ndarray) -> Any:
+    """Return the residual maker within each group, (groups, size, size)."""
+    own = left[rows]
+    return (own * share) @ own.swapaxes(-1, -2) + start * (np.eye(rows.shape[1]) - 1 / len(left))
 
 
 def _apply(
