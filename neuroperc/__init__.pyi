@@ -1,11 +1,13 @@
 from . import color as color
 from . import data as data
+from . import encoding as encoding
 from . import foveation as foveation
 from . import metamers as metamers
 from . import metrics as metrics
 from . import motion as motion
 from . import nets as nets
 from . import plot as plot
+from . import regression as regression
 from . import search as search
 from . import stimuli as stimuli
 from . import testing as testing
@@ -22,4 +24,30 @@ from .synthesis import eigendistortions as eigendistortions
 from .synthesis import mad_competition as mad_competition
 from .synthesis import synthesize as synthesize
 
-__version__: str
+__all__ = [
+    "Calibration",
+    "Claim",
+    "Display",
+    "Metamer",
+    "Result",
+    "StimulusSet",
+    "color",
+    "data",
+    "eigendistortions",
+    "encoding",
+    "foveation",
+    "mad_competition",
+    "metamers",
+    "metrics",
+    "motion",
+    "nets",
+    "plot",
+    "record",
+    "regression",
+    "run_experiment",
+    "search",
+    "stimuli",
+    "synthesize",
+    "testing",
+    "training",
+]

@@ -28,6 +28,9 @@ from .perceived_flow import PerceivedFlow as PerceivedFlow
 from .readers.amazon_covers import read_amazon_covers as read_amazon_covers
 from .readers.bids import read_bids_gaze as read_bids_gaze
 from .readers.bids import write_bids_gaze as write_bids_gaze
+from .readers.brain_rdms import read_objects92 as read_objects92
+from .readers.brain_rdms import read_objects92_stimuli as read_objects92_stimuli
+from .readers.brain_rdms import read_photographs78 as read_photographs78
 from .readers.brainio import read_brainio as read_brainio
 from .readers.brainio import read_brainio_spikes as read_brainio_spikes
 from .readers.brainio import write_brainio as write_brainio
@@ -35,6 +38,9 @@ from .readers.brainio_stimuli import read_brainio_stimuli as read_brainio_stimul
 from .readers.brainio_stimuli import write_brainio_stimuli as write_brainio_stimuli
 from .readers.coco_search import read_coco_search as read_coco_search
 from .readers.coco_search import write_coco_search as write_coco_search
+from .readers.cowley_v4 import cowley_v4_sessions as cowley_v4_sessions
+from .readers.cowley_v4 import read_cowley_stimuli as read_cowley_stimuli
+from .readers.cowley_v4 import read_cowley_v4 as read_cowley_v4
 from .readers.eyelink import read_eyelink as read_eyelink
 from .readers.eyelink import write_eyelink as write_eyelink
 from .readers.fixation_vectors import read_fixation_vectors as read_fixation_vectors
@@ -61,6 +67,7 @@ from .readers.vsa import read_vsa_scanpaths as read_vsa_scanpaths
 from .readers.vsa import vsa_display as vsa_display
 from .readers.zarr import open_zarr as open_zarr
 from .readers.zarr import save_zarr as save_zarr
+from .readers.zhang_it import read_zhang_it as read_zhang_it
 from .responses import average_repeats as average_repeats
 from .responses import check_responses as check_responses
 from .responses import check_scores as check_scores

@@ -1,0 +1,297 @@
+"""How well each layer of a model predicts neurons: cross-validated, divided by reliability, with an interval."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from tqdm.auto import tqdm
+
+from .._check import check, integer, one_of
+from ..data import check_scores
+from ..metrics import (
+    RULES,
+    brainscore,
+    brainscore_sem,
+    normalized_score,
+    pearson,
+    r2,
+    summarize,
+)
+from ..regression import cross_predict, fold_splits, shuffle_splits
+from ..regression.ridge import ALPHAS, checked_alphas
+from ..regression.splits import Split
+from ._cells import Cells, cell_key, digest
+from ._inputs import BRAINSCORE, UNDERLYING, Layer, Target, take_layers, take_target
+from .comparing import layer_intervals
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How a layer is fitted: the part of a benchmark's arguments that its cells depend on."""
+
+    estimator: Literal["pls", "ridge"]
+    n_components: int
+    alphas: tuple[float, ...]
+    alpha_per_target: bool
+    device: Any
+
+
+def benchmark(
+    layers: Any,
+    responses: xr.DataArray,
+    *,
+    estimator: Literal["pls", "ridge"] = "pls",
+    by: str = "layer",
+    splits: int | Sequence[Split] = 10,
+    scheme: Literal["shuffle", "fold"] = "shuffle",
+    test_share: float = 0.1,
+    groups: str | None = "stimulus_id",
+    stratify: str | None = None,
+    repeats: Literal["average", "keep"] = "average",
+    rule: str = "signed",
+    reliability: Any = "split_half",
+    n_components: int = 25,
+    alphas: Any = ALPHAS,
+    alpha_per_target: bool = True,
+    n_resamples: int = 1000,
+    device: Any = None,
+    store: str | os.PathLike[str] | None = None,
+    memory_bytes: int = 2**32,
+    rng: int | np.random.Generator = 1,
+    progress: bool = False,
+) -> xr.Dataset:
+    """Score every layer of a model against neurons.
+
+    Features may be as wide as they like: they are read once, a block at a time, into an n × n Gram matrix, which serves
+    every split, penalty and neuron.
+
+    Parameters
+    ----------
+    layers
+        A Responses of model units, such as `record` returns (also one that is read on demand), split by the coordinate
+        `by`; or a mapping of names to such. One row a stimulus, in any order; stimuli that were not shown are left out.
+    responses
+        A Responses of neurons, with its repeats.
+    estimator
+        ``"pls"`` (25 components, not scaled, as Brain-Score) or ``"ridge"`` (a penalty for each neuron by
+        leave-one-out).
+    by
+        Coordinate of the units that tells layers apart.
+    splits
+        How many, or pairs (train, test) of rows of the averaged responses.
+    scheme
+        ``"shuffle"`` draws test sets anew (they overlap), ``"fold"`` holds out every stimulus once.
+    test_share
+        Of the groups, for ``"shuffle"``.
+    groups
+        Coordinate of the presentations whose rows stay together; None only when no stimulus has two rows.
+    stratify
+        Coordinate whose shares are kept on both sides, such as ``"object_name"``.
+    repeats
+        ``"average"`` scores the mean over repeats; ``"keep"`` fits single presentations.
+    rule
+        One of `metrics.RULES` (default ``"signed"``: sign(r) r² / reliability, for each neuron before aggregating), or
+        ``"brainscore-2025"`` or ``"brainscore-2026"``, which aggregate first.
+    reliability
+        ``"split_half"``, ``"noise_ceiling"``, ``"explainable_variance"`` (from the repeats), a `metrics.Reliability`,
+        or numbers in variance units, one or one for each neuron.
+    n_components, alphas, alpha_per_target
+        Of PLS and of ridge; see `regression.PLS` and `regression.RidgeCV`.
+    n_resamples
+        Of the interval over stimuli and neurons; 0 leaves it out.
+    device
+        None computes with NumPy; else a torch device.
+    store
+        Folder that keeps each finished layer, keyed by the content of features, responses and arguments. A killed sweep
+        loses the layer that it was at; a damaged file is found by its checksum and made again.
+    memory_bytes
+        Most that the work may need; checked before it begins.
+    rng
+        Seed or generator of splits, halves and resamples. 1 gives Brain-Score's splits.
+    progress
+        Show a bar over layers.
+
+    Returns
+    -------
+    xarray.Dataset
+        A Scores: `raw` (layer, split, neuroid) Pearson r on held-out stimuli, `r2` beside it, `score` (layer, neuroid),
+        `reliability` (neuroid) with `n_repeats`; `aggregate` (layer) the median over neurons (or Brain-Score's number,
+        with `brainscore_sem`); `interval` (layer, bound) of the score of pooled held-out predictions over stimuli and
+        neurons; `n_undefined` (layer) neurons without a score; `prediction` (layer, presentation, neuroid) the mean
+        held-out prediction; `alpha` (layer, split, neuroid) of ridge. Attributes say how it was made.
+
+    Raises
+    ------
+    ValueError
+        When stimuli of the responses are missing in a layer, a coordinate is unknown, nothing repeats and no
+        reliability is given, there are fewer training stimuli than components, or the work needs more than
+        `memory_bytes`.
+
+    References
+    ----------
+    .. [1] M Schrimpf et al. (2018). Brain-Score: which artificial neural network is most brain-like? doi:10.1101/407007
+
+    Examples
+    --------
+    >>> import numpy as np, neuroperc as npc
+    >>> rng = np.random.default_rng(0)
+    >>> names = [f"picture {i}" for i in range(80)]
+    >>> units = npc.data.make_responses(rng.normal(size=(80, 300)), stimulus_id=names, layer="conv1")
+    >>> truth = units.values[:, :5] @ rng.normal(size=(5, 12))
+    >>> trials = [npc.data.make_responses(truth + rng.normal(size=truth.shape), stimulus_id=names) for _ in range(4)]
+    >>> v4 = xr.concat(trials, "presentation")
+    >>> scores = npc.encoding.benchmark(units, v4, estimator="ridge")
+    >>> scores.raw.dims, scores.attrs["rule"], bool(0 < scores.aggregate[0] < 1)
+    (('layer', 'split', 'neuroid'), 'signed', True)
+    """
+    one_of("estimator", estimator, ("pls", "ridge"))
+    one_of("rule", rule, (*RULES, *BRAINSCORE))
+    seed = rng if isinstance(rng, int) else int(rng.integers(2**31))
+    target = take_target(responses, groups=groups, stratify=stratify, repeats=repeats, reliability=reliability,
+                         rule=rule, rng=seed)  # fmt: skip
+    found, unused = take_layers(layers, by, target.values)
+    pairs = take_splits(target, splits, scheme, test_share, seed)
+    how = Fitting(estimator, n_components, tuple(checked_alphas(alphas).tolist()), alpha_per_target, device)
+    for layer in found:
+        check_memory(layer, target, pairs, how, memory_bytes)
+    cells, about = Cells(store), _about(target, pairs, how)
+    made = []
+    for layer in tqdm(found, desc="layers", disable=not progress):
+        key = cell_key(layer, about) if store is not None else ""
+        cell = cells.read(key)
+        if cell is None:
+            cell = compute_cell(layer, target, pairs, how)
+            cells.write(key, cell)
+        made.append(cell)
+    scores = _dataset([layer.name for layer in found], made, target, rule)
+    scores.attrs = _attrs(target, pairs, how, rule, scheme if isinstance(splits, int) else "given", seed) | {
+        "groups": str(groups), "stratify": str(stratify), "repeats": repeats, "n_stimuli_unused": unused,
+    }  # fmt: skip
+    if n_resamples:
+        scores = scores.assign(layer_intervals(scores, target, rule, integer("n_resamples", n_resamples, 2), seed))
+    return check_scores(scores)
+
+
+def take_splits(
+    target: Target, splits: int | Sequence[Split], scheme: str, test_share: float, seed: int
+) -> list[Split]:
+    """Return the splits of a benchmark."""
+    one_of("scheme", scheme, ("shuffle", "fold"))
+    if not isinstance(splits, int):
+        pairs = [(np.asarray(train), np.asarray(test)) for train, test in splits]
+    elif scheme == "fold":
+        pairs = fold_splits(target.groups, n_folds=splits, rng=seed)
+    else:
+        pairs = shuffle_splits(target.groups, n_splits=splits, test_share=test_share, stratify=target.strata, rng=seed)
+    least = min((len(test) for _, test in pairs), default=0)
+    check(least >= 2, "splits", "with 2 or more test stimuli each", least, "Raise test_share or give more stimuli.")
+    return pairs
+
+
+def needed_bytes(shape: tuple[int, int], n_targets: int, splits: list[Split], estimator: str) -> int:
+    """Return about how much memory fitting one layer takes at its peak."""
+    n, p = shape
+    rank, held = min(n - 1, p), max(n - len(train) for train, _ in splits)
+    block = 3 * n * min(p, max(n, 2**23 // n))
+    rotation = 2 * n * p + 2 * p * p if p < n else 4 * n * n
+    if estimator == "pls":
+        work = len(splits) * (2 * held * rank + 4 * rank * n_targets)
+    else:
+        work = 3 * n * n + 3 * held * (n + n_targets) + 3 * len(splits) * held * n_targets
+    return 8 * (max(block + n * n, rotation) + work)
+
+
+def check_memory(layer: Layer, target: Target, splits: list[Split], how: Fitting, memory_bytes: int) -> None:
+    """Raise before the work when it would not fit."""
+    needed = needed_bytes(layer.shape, target.values.sizes["neuroid"], splits, how.estimator)
+    check(
+        needed <= memory_bytes, "memory_bytes", f"at least {needed} ({needed / 1e9:.2f} GB) for layer {layer.name}",
+        memory_bytes, "Raise it, use fewer splits, or fewer neurons at a time.",
+    )  # fmt: skip
+
+
+def compute_cell(layer: Layer, target: Target, splits: list[Split], how: Fitting) -> dict[str, np.ndarray]:
+    """Fit one layer on every split; return r, R² and the mean held-out predictions."""
+    y = np.asarray(target.values.values, dtype=np.float64)
+    held = cross_predict(
+        layer, y, splits=splits, estimator=how.estimator, n_components=how.n_components, alphas=how.alphas,
+        alpha_per_target=how.alpha_per_target, groups=target.groups, device=how.device,
+    )  # fmt: skip
+    total, count = np.zeros(y.shape), np.zeros(y.shape)
+    r, determined = [], []
+    for predicted, (_, test) in zip(held.predictions, splits, strict=True):
+        known = np.isfinite(predicted)
+        total[test] += np.where(known, predicted, 0)
+        count[test] += known
+        r.append(pearson(predicted, y[test], nan_policy="omit"))
+        determined.append(r2(predicted, y[test], nan_policy="omit"))
+    mean = np.divide(total, count, out=np.full(y.shape, np.nan), where=count > 0)
+    alpha = np.full((len(splits), y.shape[1]), np.nan) if held.alphas is None else held.alphas
+    return {"raw": np.stack(r), "r2": np.stack(determined), "prediction": mean, "alpha": alpha}
+
+
+def mean_over_splits(raw: np.ndarray) -> np.ndarray:
+    """Return the mean over axis -2 of the splits that are defined; NaN where none is."""
+    there = np.isfinite(raw)
+    n = there.sum(axis=-2)
+    return np.divide(np.where(there, raw, 0).sum(axis=-2), n, out=np.full(n.shape, np.nan), where=n > 0)
+
+
+def _about(target: Target, splits: list[Split], how: Fitting) -> dict[str, Any]:
+    rows = np.concatenate([part for pair in splits for part in (np.array([len(pair[0])]), *pair)])
+    settings = {k: str(v) for k, v in vars(how).items()}
+    labels = digest(np.unique(target.groups, return_inverse=True)[1])
+    return {"target": digest(target.values.values), "splits": digest(rows), "groups": labels, **settings}
+
+
+def _dataset(names: list[str], cells: list[dict[str, np.ndarray]], target: Target, rule: str) -> xr.Dataset:
+    raw = np.stack([cell["raw"] for cell in cells])
+    name: Any = UNDERLYING.get(rule, rule)
+    score = normalized_score(mean_over_splits(raw), target.reliability, rule=name)
+    dims = ("layer", "split", "neuroid")
+    variables: dict[str, Any] = {
+        "raw": (dims, raw), "r2": (dims, np.stack([cell["r2"] for cell in cells])),
+        "score": (("layer", "neuroid"), score), "reliability": ("neuroid", target.reliability),
+        "n_undefined": ("layer", np.isnan(score).sum(axis=1)),
+        "prediction": (("layer", "presentation", "neuroid"), np.stack([cell["prediction"] for cell in cells])),
+    }  # fmt: skip
+    if np.isfinite(cells[0]["alpha"]).any():
+        variables["alpha"] = (dims, np.stack([cell["alpha"] for cell in cells]))
+    if target.ceilings is None:
+        variables["aggregate"] = ("layer", np.array([summarize(s).value for s in score]))
+    else:
+        variables["ceiling"] = (("division", "neuroid"), target.ceilings)
+        variables["aggregate"] = ("layer", np.array([float(brainscore(r, target.ceilings, rule=rule)) for r in raw]))
+        variables["brainscore_sem"] = ("layer", np.array([float(brainscore_sem(r)) for r in raw]))
+    return xr.Dataset(variables, {"layer": names, **_labels(target)})
+
+
+def _labels(target: Target) -> dict[str, Any]:
+    """Return the target's own labels, and how many rows and repeats each neuron has."""
+    values = target.values
+    coords: dict[str, Any] = {
+        ("n_presentations" if name == "n_repeats" else str(name)): (label.dims, label.values)
+        for name, label in values.coords.items()
+        if label.dims in (("presentation",), ("neuroid",)) and name != "layer"
+    }
+    coords["n_repeats"] = ("neuroid", target.n_repeats)
+    coords["n_rows"] = ("neuroid", (~np.isnan(values.values)).sum(axis=0))
+    return coords
+
+
+def _attrs(target: Target, splits: list[Split], how: Fitting, rule: str, scheme: str, seed: int) -> dict[str, Any]:
+    fitted: dict[str, Any] = {"n_components": how.n_components}
+    if how.estimator == "ridge":
+        fitted = {"alphas": list(how.alphas), "alpha_per_target": int(how.alpha_per_target)}
+    late = "medians over neurons, mean over splits, then the rule"
+    return {
+        "rule": rule, "formula": RULES[UNDERLYING.get(rule, rule)],
+        "order": late if rule in BRAINSCORE else "the rule for each neuron, then the median over neurons",
+        "estimator": how.estimator, "splits": len(splits), "scheme": scheme, "seed": seed,
+        "reliability_estimator": target.estimator, "device": str(how.device or "numpy float64"), **fitted,
+    }  # fmt: skip

@@ -1,0 +1,146 @@
+"""Ridge with a penalty for each band of features, through himalaya; the only place that knows himalaya."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+
+from .._check import check, integer
+from ._targets import checked_fit, checked_predict
+
+
+@contextmanager
+def himalaya_backend(name: str = "numpy") -> Iterator[Any]:
+    """Use one of himalaya's array backends for a while; its global choice is put back whatever happens.
+
+    Parameters
+    ----------
+    name
+        ``"numpy"``, ``"torch"``, ``"torch_cuda"`` or ``"cupy"``.
+
+    Yields
+    ------
+    module
+        The backend.
+
+    Examples
+    --------
+    >>> from himalaya.backend import get_backend
+    >>> before = get_backend()
+    >>> with himalaya_backend("torch") as backend:
+    ...     backend.name
+    'torch'
+    >>> get_backend() is before
+    True
+    """
+    from himalaya.backend import get_backend, set_backend
+
+    before = get_backend()
+    try:
+        yield set_backend(name)
+    finally:
+        set_backend(before)
+
+
+class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Ridge whose penalty differs between bands of features and between targets, by himalaya's random search.
+
+    Parameters
+    ----------
+    bands
+        Width of each band, in the order of the columns; None is one band.
+    alphas
+        Penalties that are tried.
+    n_iter
+        How many random mixtures of the bands.
+    cv
+        Folds of rows, or pairs (train, test), such as `fold_splits` makes for rows that repeat stimuli.
+    backend
+        Of himalaya: ``"numpy"``, ``"torch"``, ``"torch_cuda"``.
+    random_state
+        Seed of the mixtures.
+
+    Attributes
+    ----------
+    coef_ : numpy.ndarray
+        (targets, features).
+    intercept_ : numpy.ndarray
+        (targets,).
+    deltas_ : numpy.ndarray
+        (bands, targets) log weight of each band's kernel.
+
+    Raises
+    ------
+    ValueError
+        When the bands do not add up to the features, or values are not finite.
+
+    References
+    ----------
+    .. [1] T Dupré la Tour, M Eickenberg, A O Nunez-Elizalde, J L Gallant (2022). Feature-space selection with banded
+       ridge regression. doi:10.1016/j.neuroimage.2022.119728
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(60, 8))
+    >>> y = x[:, :4] @ rng.normal(size=(4, 3))
+    >>> found = BandedRidge(bands=(4, 4), n_iter=5, random_state=0).fit(x, y)
+    >>> found.coef_.shape, found.deltas_.shape
+    ((3, 8), (2, 3))
+    """
+
+    def __init__(
+        self,
+        bands: Sequence[int] | None = None,
+        *,
+        alphas: ArrayLike = (0.1, 1.0, 10.0, 100.0, 1000.0),
+        n_iter: int = 50,
+        cv: Any = 5,
+        backend: str = "numpy",
+        random_state: int | None = None,
+    ) -> None:
+        self.bands = bands
+        self.alphas = alphas
+        self.n_iter = n_iter
+        self.cv = cv
+        self.backend = backend
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> BandedRidge:
+        """Fit features (n, p) to targets (n,) or (n, t) without NaN.
+
+        Returns
+        -------
+        BandedRidge
+            Itself.
+        """
+        from himalaya.ridge import GroupRidgeCV
+
+        x, targets, self._flat = checked_fit(self, X, y)
+        check(not np.isnan(targets).any(), "y", "without NaN", f"{int(np.isnan(targets).sum())} NaN", "Use RidgeCV.")
+        bands = [x.shape[1]] if self.bands is None else list(self.bands)
+        check(sum(bands) == x.shape[1], "bands", f"widths that add up to {x.shape[1]} features", bands)
+        groups = np.repeat(np.arange(len(bands)), bands)
+        options = {"alphas": np.asarray(self.alphas, dtype=float), "n_iter": integer("n_iter", self.n_iter),
+                   "progress_bar": False}  # fmt: skip
+        x_mean, y_mean = x.mean(axis=0, dtype=np.float64), targets.mean(axis=0)
+        with himalaya_backend(self.backend) as backend:
+            model = GroupRidgeCV(groups, solver_params=options, cv=self.cv, random_state=self.random_state)
+            model.fit(backend.asarray(x - x_mean), backend.asarray(targets - y_mean))
+            coef = backend.to_numpy(model.coef_).reshape(x.shape[1], -1)
+            deltas = backend.to_numpy(model.deltas_)
+        intercept = y_mean - x_mean @ coef
+        self.coef_, self.intercept_ = (coef[:, 0], intercept[0]) if self._flat else (coef.T, intercept)
+        self.deltas_ = deltas
+        return self
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Return predictions (n,) or (n, t) for features (n, p)."""
+        found: np.ndarray = checked_predict(self, X) @ self.coef_.T + self.intercept_
+        return found

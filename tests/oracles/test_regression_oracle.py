@@ -1,0 +1,140 @@
+"""PLS, ridge and their cross-validation against scikit-learn, himalaya and the definition written out."""
+
+import numpy as np
+import pytest
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.linear_model import Ridge
+from sklearn.linear_model import RidgeCV as SklearnRidgeCV
+from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+
+from neuroperc.regression import PLS, BandedRidge, RidgeCV, cross_predict, himalaya_backend, shuffle_splits
+
+ALPHAS = [0.1, 1.0, 10.0, 100.0, 1000.0]
+
+
+def simulated(n, p, t, seed=0):
+    rng = np.random.default_rng(seed)
+    latent = rng.normal(size=(n, 15)) * np.geomspace(3, 0.3, 15)
+    x = latent @ rng.normal(size=(15, p)) + rng.normal(size=(n, p)) + 5
+    y = latent @ rng.normal(size=(15, t)) + rng.normal(size=(n, t)) - 2
+    return x, (y - y.mean(0)) / y.std(0)
+
+
+@pytest.mark.parametrize(("n", "p", "t"), [(150, 40, 9), (60, 400, 9), (60, 400, 1), (40, 30, 90)])
+def test_pls_is_scikit_learns_run_to_convergence(n, p, t):
+    x, y = simulated(n, p, t)
+    new = simulated(25, p, t, seed=1)[0]
+    for k in (1, 4, 12):
+        ours = PLS(k).fit(x, y)
+        peer = PLSRegression(k, scale=False, tol=1e-15, max_iter=200_000).fit(x, y)
+        np.testing.assert_allclose(ours.predict(new), peer.predict(new).reshape(-1, t), atol=1e-4)
+        np.testing.assert_allclose(ours.coef_, peer.coef_.reshape(t, p), atol=1e-5)
+
+
+def test_pls_with_every_component_is_least_squares():
+    x, y = simulated(80, 10, 3)
+    design = np.column_stack([np.ones(80), x])
+    exact = design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    np.testing.assert_allclose(PLS(10).fit(x, y).predict(x), exact, atol=1e-10)
+
+
+@pytest.mark.parametrize(("n", "p"), [(60, 20), (40, 300)])
+def test_leave_one_out_is_the_refitted_one(n, p):
+    x, y = simulated(n, p, 4)
+    error = np.zeros((len(ALPHAS), n, 4))
+    for i in range(n):
+        rest = np.arange(n) != i
+        for j, alpha in enumerate(ALPHAS):
+            error[j, i] = (y[i] - Ridge(alpha).fit(x[rest], y[rest]).predict(x[[i]])[0]) ** 2
+    mean = error.mean(axis=1)
+    found = RidgeCV(ALPHAS).fit(x, y)
+    np.testing.assert_allclose(-found.best_score_, mean.min(axis=0), rtol=1e-9)
+    np.testing.assert_array_equal(found.alpha_, np.array(ALPHAS)[mean.argmin(axis=0)])
+    shared = RidgeCV(ALPHAS, alpha_per_target=False).fit(x, y)
+    assert set(shared.alpha_) == {ALPHAS[mean.mean(axis=1).argmin()]}
+
+
+@pytest.mark.parametrize(("n", "p"), [(60, 20), (42, 300)])
+def test_leaving_groups_out_is_the_refitted_one(n, p):
+    x, y = simulated(n, p, 3)
+    groups = np.repeat(np.arange(n // 3), 3)
+    groups[:4] = 0  # groups of different sizes
+    error = np.zeros((len(ALPHAS), n, 3))
+    for g in np.unique(groups):
+        out = groups == g
+        for j, alpha in enumerate(ALPHAS):
+            error[j, out] = (y[out] - Ridge(alpha).fit(x[~out], y[~out]).predict(x[out])) ** 2
+    found = RidgeCV(ALPHAS).fit(x, y, groups=groups)
+    np.testing.assert_allclose(-found.best_score_, error.mean(axis=1).min(axis=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("n", "p"), [(90, 20), (50, 400)])
+def test_ridge_is_scikit_learn_and_the_closed_form(n, p):
+    x, y = simulated(n, p, 6)
+    ours = RidgeCV(ALPHAS).fit(x, y)
+    peer = SklearnRidgeCV(ALPHAS, alpha_per_target=True).fit(x, y)
+    np.testing.assert_array_equal(ours.alpha_, peer.alpha_)
+    np.testing.assert_allclose(ours.predict(x), peer.predict(x), atol=1e-8)
+    centred = x - x.mean(0)
+    for column, alpha in enumerate(ours.alpha_):
+        weights = np.linalg.solve(
+            centred.T @ centred + alpha * np.eye(p), centred.T @ (y[:, column] - y[:, column].mean())
+        )
+        np.testing.assert_allclose(ours.coef_[column], weights, atol=1e-8)
+
+
+def test_ridge_is_himalayas():
+    from himalaya.ridge import RidgeCV as HimalayaRidgeCV
+
+    x, y = simulated(80, 30, 5)
+    one = RidgeCV([10.0]).fit(x, y)
+    with himalaya_backend("numpy"):
+        peer = HimalayaRidgeCV(alphas=[10.0], fit_intercept=True, cv=3).fit(x, y)
+        np.testing.assert_allclose(one.predict(x), peer.predict(x), atol=1e-6)
+
+
+def test_one_band_is_ridge():
+    x, y = simulated(80, 30, 5)
+    banded = BandedRidge(alphas=[10.0], n_iter=1, random_state=0).fit(x, y)
+    np.testing.assert_allclose(banded.predict(x), RidgeCV([10.0]).fit(x, y).predict(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+@pytest.mark.parametrize(("n", "p"), [(90, 20), (60, 500)])
+def test_one_rotation_serves_every_split(n, p, device):
+    x, y = simulated(n, p, 5)
+    y[:12, 2] = np.nan
+    y[30:34, 3] = np.nan
+    splits = shuffle_splits(range(n), n_splits=4)
+    pls = cross_predict(x, y, splits=splits, n_components=6, device=device)
+    ridge = cross_predict(x, y, splits=splits, estimator="ridge", alphas=ALPHAS, device=device)
+    for i, (train, test) in enumerate(splits):
+        there = ~np.isnan(y[test])
+        expected = PLS(6).fit(x[train], y[train]).predict(x[test])
+        np.testing.assert_allclose(pls.predictions[i][there], expected[there], atol=1e-9)
+        assert np.isnan(pls.predictions[i][~there]).all()
+        fitted = RidgeCV(ALPHAS).fit(x[train], y[train])
+        np.testing.assert_allclose(ridge.predictions[i][there], fitted.predict(x[test])[there], atol=1e-9)
+        np.testing.assert_array_equal(ridge.alphas[i], fitted.alpha_)
+
+
+def test_groups_inside_the_training_fold():
+    x, y = simulated(60, 200, 3)
+    groups = np.repeat(np.arange(20), 3)
+    splits = shuffle_splits(groups, n_splits=3, test_share=0.2)
+    found = cross_predict(x, y, splits=splits, estimator="ridge", alphas=ALPHAS, groups=groups)
+    for i, (train, test) in enumerate(splits):
+        fitted = RidgeCV(ALPHAS).fit(x[train], y[train], groups=groups[train])
+        np.testing.assert_array_equal(found.alphas[i], fitted.alpha_)
+        np.testing.assert_allclose(found.predictions[i], fitted.predict(x[test]), atol=1e-9)
+
+
+def test_splits_are_brain_scores():
+    kinds = np.repeat(["face", "car"], 30)
+    ours = shuffle_splits(range(60), stratify=kinds, rng=1)
+    theirs = StratifiedShuffleSplit(10, test_size=0.1, random_state=1).split(np.zeros(60), kinds)
+    plain = ShuffleSplit(10, test_size=0.1, random_state=1).split(np.zeros(60))
+    for (_, mine), (_, peer) in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(mine, np.sort(peer))
+    for (_, mine), (_, peer) in zip(shuffle_splits(range(60)), plain, strict=True):
+        np.testing.assert_array_equal(mine, np.sort(peer))
