@@ -189,6 +189,96 @@ def search(
     _say({"written": [str(path) for path in written]}, "\n".join(map(str, written)), as_json)
 
 
+@app.command()
+def motion(
+    source: Annotated[Path, typer.Argument(metavar="MOVIE", help="A movie.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
+    sf_cpi: Annotated[
+        str, typer.Option(metavar="F,F,...", help="Spatial frequencies in cycles per image.")
+    ] = "0,2,4,8,16",
+    tf_hz: Annotated[str, typer.Option(metavar="F,F,...", help="Temporal frequencies in hertz.")] = "0,2,4",
+    directions: Annotated[int, typer.Option(min=2, help="Directions of motion, an even number.")] = 8,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Write the motion-energy pyramid of a movie, a table of its filters, and energy by direction."""
+    from .motion import motion_files
+
+    written = motion_files(
+        source,
+        out,
+        sf_cpi=_numbers("--sf-cpi", sf_cpi),
+        tf_hz=_numbers("--tf-hz", tf_hz),
+        n_directions=directions,
+        device=device,
+        progress=not as_json,
+    )
+    _say({"written": [str(path) for path in written]}, "\n".join(map(str, written)), as_json)
+
+
+_PxPerDeg = Annotated[float, typer.Option(help="Pixels per degree at the centre of the screen.")]
+_SizeDeg = Annotated[float, typer.Option(help="Side of the square in degrees.")]
+_DurationS = Annotated[float, typer.Option(help="Duration in seconds, rounded to whole frames.")]
+_Fps = Annotated[float, typer.Option(help="Frames per second.")]
+_DirectionDeg = Annotated[float, typer.Option(help="Direction of motion, counter-clockwise from rightward.")]
+
+
+@stimuli_app.command("grating")
+def stimuli_grating(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The movie to write: .mkv (lossless) or .mp4.")],
+    sf_cpd: Annotated[float, typer.Option(help="Spatial frequency in cycles per degree.")] = 1.0,
+    tf_hz: Annotated[float, typer.Option(help="Temporal frequency in hertz.")] = 4.0,
+    direction_deg: _DirectionDeg = 0.0,
+    contrast: Annotated[float, typer.Option(help="Michelson contrast.")] = 0.5,
+    px_per_deg: _PxPerDeg = 32.0,
+    size_deg: _SizeDeg = 6.0,
+    duration_s: _DurationS = 1.0,
+    fps: _Fps = 60.0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Write a drifting grating as a movie with a table of what it shows."""
+    _moving("grating", out, px_per_deg, size_deg, duration_s, fps, seed, as_json, sf_cpd=sf_cpd, tf_hz=tf_hz,
+            direction_deg=direction_deg, contrast=contrast)  # fmt: skip
+
+
+@stimuli_app.command("plaid")
+def stimuli_plaid(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The movie to write: .mkv (lossless) or .mp4.")],
+    sf_cpd: Annotated[float, typer.Option(help="Spatial frequency of both components in cycles per degree.")] = 1.0,
+    tf_hz: Annotated[float, typer.Option(help="Temporal frequency of both components in hertz.")] = 4.0,
+    direction_deg: _DirectionDeg = 0.0,
+    contrast: Annotated[float, typer.Option(help="Michelson contrast of each component.")] = 0.25,
+    px_per_deg: _PxPerDeg = 32.0,
+    size_deg: _SizeDeg = 6.0,
+    duration_s: _DurationS = 1.0,
+    fps: _Fps = 60.0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Write a plaid, two gratings 120 degrees apart, as a movie with a table of what it shows."""
+    _moving("plaid", out, px_per_deg, size_deg, duration_s, fps, seed, as_json, sf_cpd=sf_cpd, tf_hz=tf_hz,
+            direction_deg=direction_deg, component_contrast=contrast)  # fmt: skip
+
+
+@stimuli_app.command("dots")
+def stimuli_dots(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The movie to write: .mkv (lossless) or .mp4.")],
+    speed_deg_s: Annotated[float, typer.Option(help="Speed of the signal dots in degrees per second.")] = 4.0,
+    direction_deg: _DirectionDeg = 0.0,
+    coherence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of signal dots.")] = 1.0,
+    px_per_deg: _PxPerDeg = 32.0,
+    size_deg: _SizeDeg = 6.0,
+    duration_s: _DurationS = 1.0,
+    fps: _Fps = 60.0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Write a random-dot kinematogram as a movie with a table of what it shows."""
+    _moving("dots", out, px_per_deg, size_deg, duration_s, fps, seed, as_json, speed_deg_s=speed_deg_s,
+            direction_deg=direction_deg, coherence=coherence)  # fmt: skip
+
+
 @stimuli_app.command("search")
 def stimuli_search(
     name: Annotated[str, typer.Argument(help="The task, such as curve_among_lines or t_among_ls.")],
@@ -247,6 +337,18 @@ def report(
         raise typer.Exit(1)
 
 
+def _moving(
+    kind: str, out: Path, px_per_deg: float, size_deg: float, duration_s: float, fps: float, seed: int, as_json: bool,
+    **options: float,
+) -> None:  # fmt: skip
+    from .motion import stimulus_file
+
+    written = stimulus_file(
+        kind, out, px_per_deg=px_per_deg, size_deg=size_deg, duration_s=duration_s, fps=fps, seed=seed, **options
+    )
+    _say({"written": [str(path) for path in written]}, "\n".join(map(str, written)), as_json)
+
+
 def _say(facts: dict[str, Any], text: str, as_json: bool) -> None:
     typer.echo(json.dumps(facts, indent=1, ensure_ascii=False) if as_json else text)
 
@@ -263,15 +365,15 @@ def _pair(option: str, text: str) -> tuple[float, float]:
         raise ValueError(str(error)) from None
 
 
-def _numbers(option: str, text: str, n: int) -> Any:
+def _numbers(option: str, text: str, n: int | None = None) -> Any:
     from .._check import fail
 
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
         values = ()
-    if len(values) != n:
-        fail(option, f"{n} numbers with commas", text, f"Write for example {option} 3,-1,2,2.")
+    if len(values) == 0 or n not in (None, len(values)):
+        fail(option, f"{n or 'some'} numbers with commas", text, f"Write for example {option} 3,-1,2,2.")
     return values
 
 

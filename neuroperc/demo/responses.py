@@ -1,4 +1,4 @@
-"""Stage 7: how alike model neurons answer to the foveated and the plain picture."""
+"""Stage 8: how alike model neurons answer to the foveated and the plain picture."""
 
 from __future__ import annotations
 

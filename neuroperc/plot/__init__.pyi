@@ -12,6 +12,8 @@ from .look import figure as figure
 from .look import png as png
 from .look import style as style
 from .metamers import metamer_sheet as metamer_sheet
+from .motion import direction_tuning as direction_tuning
+from .motion import flow as flow
 from .psychophysics import psychometric as psychometric
 from .search import search_functions as search_functions
 
@@ -20,7 +22,9 @@ __all__ = [
     "STYLE",
     "agreement_by_eccentricity",
     "cortex",
+    "direction_tuning",
     "figure",
+    "flow",
     "mark_fixation",
     "metamer_sheet",
     "outline",

@@ -1,0 +1,167 @@
+"""Motion energy of a movie file, and moving stimuli as movie files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .._check import atomic_path, check, one_of
+from ..data import StimulusSet, save_movie
+from ..data.readers.movies import MovieInfo, probe_movie, read_frames
+from ..display import Display
+from ..motion import MotionEnergy
+from ..plot import direction_tuning, figure, png, style
+from ..stimuli import dots, gratings, plaids
+from .pictures import torch_device
+
+__all__ = ["motion_files", "stimulus_file"]
+
+_PART = 32  # frames decoded at a time
+
+
+def motion_files(
+    source: Path,
+    target: Path,
+    *,
+    sf_cpi: Sequence[float] = (0, 2, 4, 8, 16),
+    tf_hz: Sequence[float] = (0, 2, 4),
+    n_directions: int = 8,
+    device: str | None = None,
+    progress: bool = False,
+) -> list[Path]:
+    """Write the motion-energy pyramid of a movie: ``energy.npy``, ``filters.csv`` and ``energy.png``.
+
+    Parameters
+    ----------
+    source
+        A movie.
+    target
+        A folder, made if it is missing.
+    sf_cpi, tf_hz, n_directions
+        Of the pyramid, as in `neuroperc.motion.MotionEnergy.pyramid`.
+    device
+        Torch device.
+    progress
+        Show a bar.
+
+    Returns
+    -------
+    list of pathlib.Path
+        What was written. ``energy.npy`` is (frames, filters), float32; memory does not grow with the movie's length
+        but for it.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        For a movie that cannot be read or frequencies that it cannot carry.
+    """
+    check(source.is_file(), "IN", "a movie file that exists", str(source), error=FileNotFoundError)
+    check(target.suffix == "", "OUT", "a folder", str(target), "Give it no suffix.")
+    check(target.parent.is_dir(), "OUT", "in a folder that exists", str(target), f"Make {target.parent} first.")
+    info, place = probe_movie(source), torch_device(device)
+    pyramid = MotionEnergy.pyramid(info.shape[-2:], fps=float(info.rate), sf_cpi=tuple(sf_cpi), tf_hz=tuple(tf_hz),
+                                   n_directions=n_directions).to(place)  # fmt: skip
+    with torch.no_grad():
+        energy = torch.cat([x.float().cpu() for x in pyramid.stream(_parts(info, place, progress))]).numpy()
+    target.mkdir(exist_ok=True)
+    with atomic_path(target / "energy.npy") as path, path.open("wb") as file:
+        np.save(file, energy)
+    with atomic_path(target / "filters.csv") as path:
+        pyramid.filters.to_csv(path, index=False)
+    with atomic_path(target / "energy.png") as path:
+        path.write_bytes(_draw(pyramid.filters, energy))
+    return [target / name for name in ("energy.npy", "filters.csv", "energy.png")]
+
+
+def _parts(info: MovieInfo, device: torch.device, progress: bool) -> Iterator[Tensor]:
+    """Yield luminance in linear light, (k, 1, h, w)."""
+    weights = torch.tensor([0.2126, 0.7152, 0.0722], device=device)
+    held: list[np.ndarray] = []
+    for frame in tqdm(read_frames(info), total=info.n_frames, unit="frame", disable=not progress):
+        held.append(np.asarray(frame))
+        if len(held) == _PART:
+            yield _luminance(held, weights)
+            held = []
+    if held:
+        yield _luminance(held, weights)
+
+
+def _luminance(frames: list[np.ndarray], weights: Tensor) -> Tensor:
+    x = torch.from_numpy(np.stack(frames)).to(weights)
+    return torch.einsum("tchw,c->thw", x, weights)[:, None] if x.shape[1] == 3 else x
+
+
+def _draw(filters: Any, energy: np.ndarray) -> bytes:
+    moving = filters[(filters["tf_hz"] > 0) & (filters["sf_cpi"] > 0)].dropna(subset=["direction_deg"])
+    groups = moving.groupby(["tf_hz", "direction_deg"]).groups
+    rates = sorted({rate for rate, _ in groups})
+    angles = sorted({angle for _, angle in groups})
+    mean = np.array([[energy[:, list(groups[rate, angle])].mean() for angle in angles] for rate in rates])
+    with style():
+        canvas = figure(1, 1, width_in=4.4, height_in=3.8)
+        canvas.clear()
+        ax = canvas.add_subplot(projection="polar")
+        labels = [f"{rate:g} Hz" for rate in rates]
+        words = "mean motion energy of the movie, by direction"
+        direction_tuning(angles, mean, labels=labels, title=words, ax=ax)
+        return png(canvas)
+
+
+_MAKERS: dict[str, Callable[..., StimulusSet]] = {"grating": gratings, "plaid": plaids, "dots": dots}
+
+
+def stimulus_file(
+    kind: str,
+    target: Path,
+    *,
+    px_per_deg: float,
+    size_deg: float,
+    duration_s: float,
+    fps: float,
+    seed: int = 0,
+    **options: Any,
+) -> list[Path]:
+    """Write one moving stimulus as a movie, with a table of what it shows beside it.
+
+    Parameters
+    ----------
+    kind
+        "grating", "plaid" or "dots".
+    target
+        A movie file: .mkv is lossless, .mp4 plays everywhere. The table has its name and the suffix .csv.
+    px_per_deg, size_deg, duration_s, fps
+        Geometry and time; the movie is a square.
+    seed
+        Of what is random.
+    **options
+        As `neuroperc.stimuli.gratings`, `plaids` or `dots` take them.
+
+    Returns
+    -------
+    list of pathlib.Path
+        What was written.
+
+    Raises
+    ------
+    ValueError
+        For values that the pixels or frames cannot show.
+    """
+    one_of("kind", kind, tuple(_MAKERS))
+    check(target.parent.is_dir(), "OUT", "in a folder that exists", str(target), f"Make {target.parent} first.")
+    side = round(size_deg * px_per_deg)
+    check(side >= 2, "--size-deg", "at least two pixels", size_deg)
+    display = Display.from_px_per_deg(px_per_deg, resolution_px=(side, side), refresh_hz=fps)
+    shown = _MAKERS[kind](
+        display, rng=seed, size_deg=display.extent_deg, duration_s=duration_s, fps=fps, rounding="nearest", **options
+    )
+    save_movie(shown, target, lossless=target.suffix in (".mkv", ".avi"))
+    table = target.with_suffix(".csv")
+    with atomic_path(table) as path:
+        shown.table.to_csv(path)
+    return [target, table]
