@@ -76,7 +76,7 @@ def test_the_target_ends_the_search_even_when_the_gaze_lands_beside_its_cell():
     assert trials["found"].tolist() == [True]
     assert len(fixations) == 2
     assert fixations["object_id"].iloc[1] != target
-    values = np.roll(values, 10 if column == 0 else -10, axis=1)
+    values = np.roll(values, 4 if column == 0 else -4, axis=1)
     fixations, _ = simulate(fixed(values), shown)
     assert len(fixations) > 2
 
