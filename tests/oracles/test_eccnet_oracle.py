@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.signal import correlate2d
 from torch import nn
+from torch.nn import functional
 
 from neuroperc import Display
 from neuroperc.data import StimulusSet
@@ -133,6 +134,14 @@ def test_pictures_that_fill_the_view_are_computed_whole():
     torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
     assert (a[0, :, 0] == 0).all()  # left of the view
     assert (a > 0).any()
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")  # torch pads even kernels on the right, as TensorFlow does
+@pytest.mark.parametrize("size", [(1, 1), (3, 3), (2, 2), (6, 5)])
+def test_matching_keeps_the_size_as_same_padding_does(size):
+    features, template = torch.rand(2, 5, 11, 13), torch.rand(2, 5, *size)
+    theirs = [functional.conv2d(f[None], t[None], padding="same")[0] for f, t in zip(features, template, strict=True)]
+    torch.testing.assert_close(_maps.match(features, template), torch.cat(theirs))
 
 
 @pytest.mark.parametrize(("size", "sigma"), [(3, 1.0), (5, 3.0), (7, 5.0), (3, 0.0), (5, 1.0), (9, 0.0)])

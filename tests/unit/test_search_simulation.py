@@ -12,6 +12,7 @@ from neuroperc import Display
 from neuroperc.data import StimulusSet, check_fixations
 from neuroperc.nets import Net, Preprocess
 from neuroperc.search import ChancePriority, EccNet, PixelPriority, TemplatePriority, reaction_times, simulate
+from neuroperc.search._arenas import read_arenas
 from neuroperc.stimuli import search_displays
 
 
@@ -76,7 +77,7 @@ def test_the_target_ends_the_search_even_when_the_gaze_lands_beside_its_cell():
     assert trials["found"].tolist() == [True]
     assert len(fixations) == 2
     assert fixations["object_id"].iloc[1] != target
-    values = np.roll(values, 10 if column == 0 else -10, axis=1)
+    values = np.roll(values, 4 if column == 0 else -4, axis=1)
     fixations, _ = simulate(fixed(values), shown)
     assert len(fixations) > 2
 
@@ -99,6 +100,19 @@ def test_a_fixated_cell_is_painted_and_the_first_largest_value_wins():
         r, c = divmod(k, 6)
         rest = np.s_[edges[r] : edges[r + 1], edges[c] : edges[c + 1]]
         assert torch.equal(image[0, 0][rest], shown.to_encoding("linear")[0][0][rest])
+
+
+def test_cells_are_whole_pixels_and_share_none():
+    shown = search_displays(None, "curve_among_lines", set_size=8, n=1, rng=1)
+    edges = np.floor(np.arange(7) * 339 / 6).astype(int).tolist()
+    expected = [(edges[r], edges[c], edges[r + 1], edges[c + 1]) for r in range(6) for c in range(6)]
+    assert list(read_arenas(shown, "items")[0].cells) == expected
+
+
+def test_every_display_has_its_own_stream():
+    shown = search_displays(None, "t_among_ls", set_size=3, n=4, rng=0)
+    fixations, _ = simulate(ChancePriority(), shown, rng=3, batch_size=2)
+    assert fixations[fixations["fixation"] == 1]["x_deg"].nunique() == 4
 
 
 def test_natural_pictures():
