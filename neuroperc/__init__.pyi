@@ -24,30 +24,4 @@ from .synthesis import eigendistortions as eigendistortions
 from .synthesis import mad_competition as mad_competition
 from .synthesis import synthesize as synthesize
 
-__all__ = [
-    "Calibration",
-    "Claim",
-    "Display",
-    "Metamer",
-    "Result",
-    "StimulusSet",
-    "color",
-    "data",
-    "eigendistortions",
-    "encoding",
-    "foveation",
-    "mad_competition",
-    "metamers",
-    "metrics",
-    "motion",
-    "nets",
-    "plot",
-    "record",
-    "regression",
-    "run_experiment",
-    "search",
-    "stimuli",
-    "synthesize",
-    "testing",
-    "training",
-]
+__version__: str

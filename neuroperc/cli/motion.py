@@ -105,11 +105,9 @@ def _draw(filters: Any, energy: np.ndarray) -> bytes:
     mean = np.array([[energy[:, list(groups[rate, angle])].mean() for angle in angles] for rate in rates])
     with style():
         canvas = figure(1, 1, width_in=4.4, height_in=3.8)
-        canvas.clear()
-        ax = canvas.add_subplot(projection="polar")
         labels = [f"{rate:g} Hz" for rate in rates]
         words = "mean motion energy of the movie, by direction"
-        direction_tuning(angles, mean, labels=labels, title=words, ax=ax)
+        direction_tuning(angles, mean, labels=labels, title=words, ax=canvas.axes[0])
         return png(canvas)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.projections.polar import PolarAxes
 
 from ..data import sample_clip
 from ..display import Display
@@ -41,18 +40,9 @@ def stage(scene: Scene) -> Stage:
         top = float(np.hypot(*truth).max())
         flow(truth, clip.display, max_speed_deg_s=top, title="true", ax=canvas.axes[1])
         flow(found, clip.display, max_speed_deg_s=top, title="read from MT", wheel=False, ax=canvas.axes[2])
-        for old, (name, rows) in zip(canvas.axes[3:5], tuning.items(), strict=True):
-            place = old.get_subplotspec()
-            old.remove()
-            ax = cast(PolarAxes, canvas.add_subplot(cast(Any, place), projection="polar"))
-            direction_tuning(
-                _TURNS_DEG,
-                rows,
-                labels=("gratings", "plaids"),
-                title=name,
-                unit="direction from the preferred one",
-                ax=ax,
-            )
+        for ax, (name, rows) in zip(canvas.axes[3:5], tuning.items(), strict=True):
+            words = "direction from the preferred one"
+            direction_tuning(_TURNS_DEG, rows, labels=("gratings", "plaids"), title=name, unit=words, ax=ax)
     return Stage(
         "What moves where",
         "made clip: the photograph pans, a disc of noise drifts; made gratings and plaids",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import hsv_to_rgb
+from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
 from matplotlib.projections.polar import PolarAxes
 
 from .._check import check, finite, positive
@@ -93,8 +95,8 @@ def _wheel(ax: Axes) -> None:
 
 
 def direction_tuning(
-    direction_deg: Any, response: Any, *, labels: Any = None, title: str = "", unit: str = "", ax: PolarAxes
-) -> Axes:
+    direction_deg: Any, response: Any, *, labels: Any = None, title: str = "", unit: str = "", ax: Axes | None = None
+) -> PolarAxes:
     """Draw responses against direction on a circle, a closed line a unit.
 
     Parameters
@@ -110,7 +112,7 @@ def direction_tuning(
     unit
         What the radius is, below the circle.
     ax
-        Polar axes, as of ``figure.add_subplot(projection="polar")``.
+        Axes to draw into; plain axes are replaced by polar ones in the same place.
 
     Returns
     -------
@@ -119,31 +121,37 @@ def direction_tuning(
     Raises
     ------
     ValueError
-        When lengths differ, a value is not finite or the axes are not polar.
+        When lengths differ or a value is not finite.
 
     Examples
     --------
-    >>> from .look import figure
-    >>> ax = figure(1, 1).add_subplot(projection="polar")
-    >>> len(direction_tuning([0, 90, 180, 270], [1, 0.5, 0, 0.5], ax=ax).lines)
+    >>> len(direction_tuning([0, 90, 180, 270], [1, 0.5, 0, 0.5]).lines)
     1
     """
     angle, values = np.radians(np.asarray(direction_deg, dtype=float)), np.atleast_2d(np.asarray(response, dtype=float))
-    check(hasattr(ax, "set_theta_zero_location"), "ax", "polar axes", type(ax).__name__,
-          'Make them with add_subplot(projection="polar").')  # fmt: skip
     fits = angle.ndim == 1 and values.shape == (len(values), len(angle))
     check(fits, "response", f"(units, {angle.size})", values.shape)
     finite("response", values)
     order = np.argsort(angle)
     closed = np.append(order, order[0])
     palette = [color for name, color in COLORS.items() if name != "grey"]
+    circle = _polar(axes(ax))
     for i, row in enumerate(values):
         name = None if labels is None else str(labels[i])
-        ax.plot(angle[closed], row[closed], "-", color=palette[i % len(palette)], label=name)
-    ax.set_title(title)
-    ax.set_xticks(np.radians([0, 90, 180, 270]))
-    ax.set_yticks([])
-    ax.set_xlabel(unit)
+        circle.plot(angle[closed], row[closed], "-", color=palette[i % len(palette)], label=name)
+    circle.set_title(title)
+    circle.set_xticks(np.radians([0, 90, 180, 270]))
+    circle.set_yticks([])
+    circle.set_xlabel(unit)
     if labels is not None:
-        ax.legend(loc="lower left", bbox_to_anchor=(0.85, 0.85))
-    return ax
+        circle.legend(loc="lower left", bbox_to_anchor=(0.85, 0.85))
+    return circle
+
+
+def _polar(ax: Axes) -> PolarAxes:
+    """Return polar axes in the place of `ax`."""
+    if isinstance(ax, PolarAxes):
+        return ax
+    figure, place = cast(Figure, ax.figure), cast(SubplotSpec, ax.get_subplotspec())
+    ax.remove()
+    return cast(PolarAxes, figure.add_subplot(place, projection="polar"))

@@ -1,5 +1,4 @@
-"""What people and models are shown: trial lists, search displays, and pictures made equal to one another."""
-"""What people and models are shown: moving stimuli, trial lists, and pictures made equal in light or spectrum."""
+"""What people and models are shown: moving stimuli, search displays, trial lists, and pictures made equal."""
 
 import lazy_loader as _lazy
 
