@@ -62,8 +62,15 @@ def style() -> AbstractContextManager[None]:
     return mpl.rc_context(cast(Any, STYLE))
 
 
+class _Picture(Figure):
+    """A Figure that notebooks show, without pyplot and its global state."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self, dpi=110)
+
+
 def figure(n_rows: int = 1, n_columns: int = 1, *, width_in: float = 3.4, height_in: float = 2.6) -> Figure:
-    """Return a Figure with a grid of Axes, styled, on an Agg canvas.
+    """Return a Figure with a grid of Axes, styled, on an Agg canvas; it is shown when it ends a notebook's cell.
 
     Parameters
     ----------
@@ -90,7 +97,7 @@ def figure(n_rows: int = 1, n_columns: int = 1, *, width_in: float = 3.4, height
     positive("width_in", width_in)
     positive("height_in", height_in)
     with style():
-        made = Figure(figsize=(n_columns * width_in, n_rows * height_in))
+        made = _Picture(figsize=(n_columns * width_in, n_rows * height_in))
         FigureCanvasAgg(made)
         made.subplots(n_rows, n_columns)
     return made

@@ -7,6 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from IPython.core.formatters import DisplayFormatter
 
 from neuroperc import plot
 from neuroperc.color import srgb_to_linear
@@ -150,3 +151,8 @@ def test_psychometric_draws_data_curve_threshold_and_names_its_intervals():
 def test_bad_counts_are_named(options, says):
     with pytest.raises(ValueError, match=says):
         plot.psychometric(**{"level": [1, 2], "n_correct": [1, 1], "n_trials": [3, 3], **options})
+
+
+def test_notebooks_show_figures():
+    shown, _ = DisplayFormatter().format(plot.figure(1, 2))
+    assert shown["image/png"][1:4] == b"PNG"
