@@ -32,7 +32,7 @@ UNITLESS = frozenset(
         clip_norm validate offset fps location spread critical criterion
         noise_sd subject_sd difference_sd gain_sd prior share_inside target log_posterior
         factor from_n to_n ceiling reliability k lower upper estimate low high log_likelihood deviance lapse_bounds
-        stage_tolerance
+        stage_tolerance test_share
         """,
     )
 )

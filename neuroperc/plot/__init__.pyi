@@ -1,5 +1,6 @@
 from .curves import agreement_by_eccentricity as agreement_by_eccentricity
 from .curves import transfer as transfer
+from .encoding import layer_profile as layer_profile
 from .field import cortex as cortex
 from .field import windows as windows
 from .gaze import scanpath as scanpath
@@ -19,6 +20,7 @@ __all__ = [
     "agreement_by_eccentricity",
     "cortex",
     "figure",
+    "layer_profile",
     "mark_fixation",
     "metamer_sheet",
     "png",
