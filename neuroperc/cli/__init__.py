@@ -316,6 +316,7 @@ def run(
     verdict = {True: "holds", False: "DOES NOT HOLD", None: "not measured"}
     lines = [f"{claim.key}: {verdict[claim.holds]} ({claim.ours} {claim.unit})" for claim in result.claims]
     lines.append(f"deviations: {'; '.join(result.deviations) or 'none'}")
+    lines += [result.summary] if result.summary else []
     _say(result.to_dict(), "\n".join(lines), as_json)
 
 

@@ -119,10 +119,8 @@ def compare_models(
     target = take_target(responses, groups=first.attrs["groups"], stratify=None, repeats=first.attrs["repeats"],
                          reliability=first["reliability"].values, rule="r", rng=0)  # fmt: skip
     names = layer or (best_layer(first), best_layer(second))
-    y, kept = target.values.values, []
-    predicted = [
-        s.prediction.values[s["layer"].values.tolist().index(n)] for s, n in zip((first, second), names, strict=True)
-    ]
+    y = target.values.values
+    predicted = [_prediction(scores, name) for scores, name in zip((first, second), names, strict=True)]
     rows = np.flatnonzero(np.isfinite(predicted[0]).any(axis=1))
     complete = np.isfinite(y[rows]).all(axis=0)
     for one in predicted:

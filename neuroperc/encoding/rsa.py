@@ -89,9 +89,8 @@ def rsa(
     bounds = rdm_noise_ceiling(people, method=method) if len(people) > 1 else (np.nan, np.nan)
     draws = _draws(models, people, agreement, method, n_resamples, as_rng(rng))
     error = dual_variance(draws, len(people), people.shape[1]) ** 0.5
-    interval = _interval(
-        agreement.mean(axis=1), error, min(people.shape[1], *(len(people),) * (len(people) > 1)), level
-    )
+    smaller = min(people.shape[1:2] + people.shape[:1]) if len(people) > 1 else people.shape[1]
+    interval = _interval(agreement.mean(axis=1), error, smaller, level)
     of = "stimuli and subjects" if len(people) > 1 else "stimuli"
     return xr.Dataset(
         {"agreement": (("layer", "subject"), agreement), "score": ("layer", agreement.mean(axis=1)),

@@ -156,6 +156,8 @@ class Measured:
         Arrays that `plot` needs, stored in the JSON file.
     deviations
         Departures from the paper that only the run knows, such as "not run on a GPU".
+    summary
+        One line with the main numbers, which the command line prints last.
 
     Examples
     --------
@@ -168,6 +170,7 @@ class Measured:
     interval_of: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     deviations: Sequence[str] = ()
+    summary: str = ""
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,8 @@ class Result:
         File name to sha256.
     provenance
         Commit, versions, device, date, threads.
+    summary
+        One line with the main numbers.
 
     Examples
     --------
@@ -209,6 +214,7 @@ class Result:
     data: dict[str, Any] = field(default_factory=dict)
     artifacts: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    summary: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; each claim also says whether it holds."""
@@ -225,7 +231,8 @@ class Result:
     def from_dict(cls, record: Mapping[str, Any]) -> Result:
         """Return the result that `to_dict` wrote."""
         claims = tuple(claim_from({k: v for k, v in claim.items() if k != "holds"}) for claim in record["claims"])
-        rest = {f.name: record[f.name] for f in dataclasses.fields(cls) if f.name != "claims"}
+        # Results written before a field existed lack it.
+        rest = {f.name: record[f.name] for f in dataclasses.fields(cls) if f.name != "claims" and f.name in record}
         rest["deviations"] = tuple(rest["deviations"])
         return cls(claims=claims, **rest)
 

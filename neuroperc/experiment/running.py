@@ -90,6 +90,7 @@ def run_experiment(
         values=plain(measured.values),
         data=plain(measured.data),
         provenance=provenance(script, device=getattr(config, "device", None)),
+        summary=measured.summary,
     )
     return _write(result, module, Path(out) if out is not None else script.parent / "results")
 

@@ -1,5 +1,6 @@
 from .curves import agreement_by_eccentricity as agreement_by_eccentricity
 from .curves import transfer as transfer
+from .encoding import layer_profile as layer_profile
 from .field import cortex as cortex
 from .field import windows as windows
 from .gaze import outline as outline
@@ -25,6 +26,7 @@ __all__ = [
     "direction_tuning",
     "figure",
     "flow",
+    "layer_profile",
     "mark_fixation",
     "metamer_sheet",
     "outline",

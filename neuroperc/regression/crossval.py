@@ -114,7 +114,7 @@ def cross_predict(
         part = turned if len(rows) == len(y) else rotate(turned.scores[_like(turned.scores, rows)], device=device)
         folds = [_Fold.within(rows, train, test) for train, test in pairs]
         mine = _like_values(part.scores, y[np.ix_(rows, columns)])
-        if estimator == "pls":
+        if estimator == "pls" or part.scores.shape[1] == 0:  # without any axis both give the training mean
             found = _pls(part, mine, folds, k)
         else:
             found, best = _ridge(part, mine, folds, penalties, index[rows], alpha_per_target)

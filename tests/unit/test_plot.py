@@ -156,3 +156,19 @@ def test_bad_counts_are_named(options, says):
 def test_notebooks_show_figures():
     shown, _ = DisplayFormatter().format(plot.figure(1, 2))
     assert shown["image/png"][1:4] == b"PNG"
+def test_layer_profiles_say_what_bars_and_bands_are():
+    ax = plot.layer_profile(
+        ["conv1", "conv2"], [0.2, 0.4], interval=[[0.1, 0.3], [0.35, 0.5]], interval_of="SD", ceiling=(0.7, 0.8),
+        ceiling_of="Nili bounds", label="net",
+    )  # fmt: skip
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["conv1", "conv2"]
+    assert ax.get_legend_handles_labels()[1] == ["Nili bounds", "net, SD"]
+    assert plot.layer_profile(["conv1", "conv2"], [0.1, np.nan], ax=ax) is ax
+    for call, words in (
+        (lambda: plot.layer_profile(["a"], [1, 2]), "1 values, one a layer"),
+        (lambda: plot.layer_profile(["a"], [1], interval=[[0, 1]]), "Say what it is"),
+        (lambda: plot.layer_profile(["a"], [1], ceiling=(0, 1)), "Say what it is"),
+        (lambda: plot.layer_profile(["a"], [1], interval=[0, 1], interval_of="SD"), r"of shape \(1, 2\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()

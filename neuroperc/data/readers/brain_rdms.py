@@ -99,7 +99,9 @@ def read_objects92_stimuli(folder: str | os.PathLike[str], *, display: Display, 
     table = pd.DataFrame({"category": [str(one["category"]) for one in items]}, index=_names(len(items)))
     for column in ("human", "face", "animal", "natural"):
         table[column] = [bool(one[column]) for one in items]
-    return StimulusSet.from_arrays(np.stack(images), display=display, table=table, size_deg=size_deg)
+    return StimulusSet.from_arrays(
+        np.stack(images), display=display, ids=_names(len(items)), table=table, size_deg=size_deg
+    )
 
 
 def read_photographs78(folder: str | os.PathLike[str]) -> xr.Dataset:

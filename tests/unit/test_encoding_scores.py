@@ -1,0 +1,224 @@
+"""The benchmark's bookkeeping: alignment, exclusions that are counted, errors with a remedy, resuming after a kill."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import neuroperc as npc
+from neuroperc.encoding import benchmark, choose_layer, compare_models, scoring
+from neuroperc.metrics import Reliability
+
+NAMES = [f"picture{i:02d}" for i in range(60)]
+
+
+def units(seed=0, widths=(30, 120)):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(60, sum(widths)))
+    labels = np.repeat([f"layer{i}" for i in range(len(widths))], widths)
+    index = np.concatenate([np.arange(w) for w in widths])
+    return npc.data.make_responses(values, stimulus_id=NAMES, neuroid_id=index, layer=labels)
+
+
+def neurons(model, seed=1, n_repeats=4, noise_sd=1.0):
+    rng = np.random.default_rng(seed)
+    truth = model.values[:, :5] @ rng.normal(size=(5, 8)) / 5**0.5
+    trials = [truth + noise_sd * rng.normal(size=truth.shape) for _ in range(n_repeats)]
+    kind = np.tile(np.array(["face", "car"])[np.arange(60) % 2], n_repeats)
+    return npc.data.make_responses(
+        np.concatenate(trials), stimulus_id=NAMES * n_repeats, repetition=np.repeat(range(n_repeats), 60),
+        coords={"kind": ("presentation", kind)},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model():
+    return units()
+
+
+@pytest.fixture(scope="module")
+def v4(model):
+    return neurons(model)
+
+
+def test_scores_obey_the_schema_and_say_how_they_were_made(model, v4, tmp_path):
+    scores = benchmark(model, v4, estimator="ridge", splits=4, n_resamples=50)
+    assert scores.raw.shape == (2, 4, 8)
+    assert scores.layer.values.tolist() == ["layer0", "layer1"]
+    assert scores.aggregate[0] > 0.5 > scores.aggregate[1]
+    assert scores.attrs["formula"] == "sign(r) r² / c"
+    assert (scores.attrs["splits"], scores.attrs["groups"], scores.attrs["seed"]) == (4, "stimulus_id", 1)
+    assert "stimuli and neuroids" in scores.interval.attrs["of"]
+    low, high = scores.interval.values.T
+    assert ((low < scores.pooled) & (scores.pooled < high)).all()
+    path = npc.data.write_scores(scores, tmp_path / "scores.nc")
+    xr.testing.assert_identical(npc.data.read_scores(path).raw, scores.raw)
+
+
+def test_rows_may_come_in_any_order_and_more_stimuli_than_needed(model, v4):
+    order = np.random.default_rng(0).permutation(60)
+    extra = units(seed=5).isel(presentation=[0]).assign_coords(stimulus_id=("presentation", ["another"]))
+    shuffled = xr.concat([model.isel(presentation=order), extra], "presentation")
+    a = benchmark(model, v4, splits=3, n_components=4, n_resamples=0)
+    b = benchmark(shuffled, v4, splits=3, n_components=4, n_resamples=0)
+    np.testing.assert_allclose(a.raw, b.raw, atol=1e-9)
+    assert b.attrs["n_stimuli_unused"] == 1
+    mixed = model.isel(neuroid=np.random.default_rng(1).permutation(150))  # layers no longer lie side by side
+    c = benchmark(mixed, v4, splits=3, n_components=4, n_resamples=0).sel(layer=a.layer.values)
+    np.testing.assert_allclose(a.raw, c.raw, atol=1e-9)
+    by_name = {"one": model.isel(neuroid=model.layer == "layer0").drop_vars("layer")}
+    np.testing.assert_allclose(benchmark(by_name, v4, splits=3, n_components=4, n_resamples=0).raw[0], a.raw[0])
+
+
+def test_torch_gives_the_numbers_of_numpy(model, v4):
+    for estimator in ("pls", "ridge"):
+        a, b = (
+            benchmark(model, v4, estimator=estimator, splits=3, n_components=4, n_resamples=0, device=d)
+            for d in (None, "cpu")
+        )
+        np.testing.assert_allclose(a.raw, b.raw, atol=1e-9)
+
+
+def test_features_on_disk_are_read_in_blocks(model, v4, tmp_path):
+    net = npc.nets.load("squeezenet1_1", weights=None, preprocess={"size_px": 64, "resize_px": None})
+    display = npc.Display.from_px_per_deg(8, resolution_px=(32, 32))
+    pictures = npc.StimulusSet.from_arrays(
+        np.random.default_rng(0).random((60, 3, 32, 32), np.float32), display=display, ids=NAMES
+    )
+    layers = ["features.3", "features.7"]
+    lazy = npc.record(net, pictures, layers, store=tmp_path, memory_bytes=0)
+    whole = npc.record(net, pictures, layers)
+    a, b = (benchmark(f, v4, estimator="ridge", splits=3, n_resamples=0) for f in (lazy, whole))
+    np.testing.assert_allclose(a.raw, b.raw, atol=1e-9)
+
+
+def test_what_cannot_be_scored_is_counted(model, v4):
+    odd = v4.copy()
+    odd[:, 2] = 3.0
+    odd[np.isin(odd.stimulus_id, NAMES[:20]), 4] = np.nan
+    odd[:, 6] = np.nan
+    for estimator in ("pls", "ridge"):
+        scores = benchmark(model, odd, estimator=estimator, splits=5, n_components=4, n_resamples=20)
+        assert scores.n_undefined.values.tolist() == [2, 2]
+        assert np.isnan(scores.score[:, [2, 6]]).all()
+        assert np.isfinite(scores.score[:, [0, 1, 3, 4, 5, 7]]).all()
+        assert scores.n_rows.values.tolist() == [60, 60, 60, 60, 40, 60, 0, 60]
+        assert np.isfinite(scores.aggregate).all()
+    alone = benchmark(model, v4.isel(neuroid=[4]), estimator="ridge", splits=5, n_resamples=0)
+    assert not np.isnan(alone.raw).any()
+
+
+def test_a_dead_layer_does_not_stop_a_sweep(model, v4):
+    dead = model.copy()
+    dead[:, model.layer.values == "layer0"] = 0.0
+    for estimator in ("pls", "ridge"):
+        scores = benchmark(dead, v4, estimator=estimator, splits=3, n_components=4, n_resamples=20)
+        assert scores.n_undefined.values.tolist() == [8, 0]
+        assert np.isnan(scores.aggregate[0])
+
+
+def test_stratified_test_sets_keep_their_shares(model, v4):
+    scores = benchmark(model, v4, estimator="ridge", splits=5, stratify="kind", n_resamples=0)
+    assert scores.attrs["stratify"] == "kind"
+    with pytest.raises(ValueError, match=r"stratify must be a coordinate of the presentations .*kind.*, got nothing"):
+        benchmark(model, v4, stratify="nothing")
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda m, v: benchmark(m, v.isel(presentation=slice(0, 60))), "reliability must be above 0"),
+        (lambda m, v: benchmark(m, v, rule="r3"), "rule must be one of 'signed'"),
+        (lambda m, v: benchmark(m, v, estimator="lasso"), "estimator must be one of 'pls', 'ridge'"),
+        (lambda m, v: benchmark(m, v, by="stage"), r"of the units \(layer, neuroid_id\), got stage"),
+        (lambda m, v: benchmark(m.isel(presentation=slice(0, 50)), v), "10 missing, such as .'picture50'"),
+        (lambda m, v: benchmark(xr.concat([m, m[:1]], "presentation"), v), "got 'picture00' twice"),
+        (lambda m, v: benchmark(m, v, n_components=55), "n_components must be at most the number of training rows, 54"),
+        (lambda m, v: benchmark(m, v, repeats="keep", groups=None), "groups must be given when stimuli repeat"),
+        (lambda m, v: benchmark(m, v, memory_bytes=1000), "must be at least [0-9]+ .*for layer layer0, got 1000"),
+        (lambda m, v: benchmark(m, v, test_share=0.01), "2 or more test stimuli"),
+        (lambda m, v: benchmark(m, v, reliability=[0.5, 0.5]), "one for each of the 8 neuroids"),
+        (lambda m, v: choose_layer(m, v, rule="brainscore-2026"), "rule must be one of"),
+        (lambda m, v: benchmark({}, v), "layers must be at least one"),
+    ],
+)  # fmt: skip
+def test_bad_input_names_the_value_and_the_remedy(model, v4, call, words):
+    with pytest.raises(ValueError, match=words):
+        call(model, v4)
+
+
+def test_only_scores_of_one_kind_are_compared(model, v4):
+    a, b = (benchmark(model, v4, estimator="ridge", splits=n, n_resamples=0) for n in (2, 3))
+    with pytest.raises(ValueError, match="splits of the two scores must be the same"):
+        compare_models(a, b, v4, rng=0)
+    with pytest.raises(ValueError, match="layer must be one of layer0, layer1, got conv9"):
+        compare_models(a, a, v4, layer=("layer0", "conv9"), rng=0)
+
+
+def test_a_given_reliability_is_used(model, v4):
+    one = benchmark(model, v4, estimator="ridge", splits=3, reliability=0.5, n_resamples=0)
+    assert (one.reliability == 0.5).all()
+    given = Reliability(np.full(8, 0.25), np.full(8, 4.0), "split_half")
+    two = benchmark(model, v4, estimator="ridge", splits=3, reliability=given, n_resamples=0)
+    np.testing.assert_allclose(two.score, 2 * one.score)
+    none = benchmark(model, v4.isel(presentation=slice(0, 60)), estimator="ridge", splits=3, rule="r", n_resamples=0)
+    assert np.isnan(none.reliability).all() and np.isfinite(none.score).all()
+
+
+KILL = """
+import os, sys
+sys.path.insert(0, {folder!r})
+from test_encoding_scores import units, neurons
+from neuroperc.encoding import scoring
+real, calls = scoring.compute_cell, []
+def dying(*args):
+    calls.append(1)
+    if len(calls) == 3:
+        os._exit(9)                                # as a kill: nothing is cleaned up
+    return real(*args)
+scoring.compute_cell = dying
+model = units(widths=(20, 30, 40, 50))
+scoring.benchmark(model, neurons(model), estimator="ridge", splits=3, store={store!r}, n_resamples=0)
+"""
+
+
+def test_a_killed_sweep_loses_one_layer_and_a_damaged_file_is_made_again(tmp_path, monkeypatch, caplog):
+    folder = str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", KILL.format(folder=folder, store=str(tmp_path))], check=False)
+    assert done.returncode == 9
+    assert len(list(tmp_path.glob("*.cell"))) == 2
+    model = units(widths=(20, 30, 40, 50))
+    v4, calls, real = neurons(model), [], scoring.compute_cell
+    monkeypatch.setattr(scoring, "compute_cell", lambda *args: calls.append(args[0].name) or real(*args))
+    settings = {"estimator": "ridge", "splits": 3, "n_resamples": 0}
+    resumed = benchmark(model, v4, store=tmp_path, **settings)
+    assert calls == ["layer2", "layer3"]
+    victim = sorted(tmp_path.glob("*.cell"))[0]
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(bytes(content))
+    with caplog.at_level(logging.WARNING, logger="neuroperc.encoding"):
+        again = benchmark(model, v4, store=tmp_path, **settings)
+    assert len(calls) == 3 and "damaged" in caplog.text
+    plain = benchmark(model, v4, **settings)
+    for scores in (resumed, again):
+        xr.testing.assert_identical(scores, plain)
+
+
+def test_another_argument_or_feature_is_another_cell(model, v4, tmp_path, monkeypatch):
+    calls, real = [], scoring.compute_cell
+    monkeypatch.setattr(scoring, "compute_cell", lambda *args: calls.append(1) or real(*args))
+    base = {"estimator": "ridge", "splits": 3, "store": tmp_path, "n_resamples": 0}
+    changed = model.copy()
+    changed[3, 140] += 1e-6
+    for layers, responses, more, new in (
+        (model, v4, {}, 2), (model, v4, {}, 0), (model, v4, {"rule": "ev"}, 0), (model, v4, {"rng": 2}, 2),
+        (model, v4, {"alphas": [1.0]}, 2), (changed, v4, {}, 1), (model, v4 + 1.0, {}, 2),
+    ):  # fmt: skip
+        before = len(calls)
+        benchmark(layers, responses.assign_attrs(v4.attrs), **base | more)
+        assert len(calls) - before == new, more
