@@ -1,8 +1,8 @@
-from .fixations import EyeRecording as EyeRecording
 from .fixations import FIXATION_COLUMNS as FIXATION_COLUMNS
 from .fixations import GAZE_COLUMNS as GAZE_COLUMNS
-from .fixations import Scanpaths as Scanpaths
 from .fixations import TRIAL_COLUMNS as TRIAL_COLUMNS
+from .fixations import EyeRecording as EyeRecording
+from .fixations import Scanpaths as Scanpaths
 from .fixations import assign_objects as assign_objects
 from .fixations import check_fixations as check_fixations
 from .fixations import check_gaze as check_gaze

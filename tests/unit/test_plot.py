@@ -156,6 +156,8 @@ def test_bad_counts_are_named(options, says):
 def test_notebooks_show_figures():
     shown, _ = DisplayFormatter().format(plot.figure(1, 2))
     assert shown["image/png"][1:4] == b"PNG"
+
+
 def test_layer_profiles_say_what_bars_and_bands_are():
     ax = plot.layer_profile(
         ["conv1", "conv2"], [0.2, 0.4], interval=[[0.1, 0.3], [0.35, 0.5]], interval_of="SD", ceiling=(0.7, 0.8),
