@@ -105,7 +105,7 @@ def flow_report(
     >>> table = pd.DataFrame({"movie": np.repeat(list("abc"), 30), "subset": "all"})
     >>> data = npc.data.PerceivedFlow("made", table, human=0.8 * truth, truth=truth)
     >>> report = flow_report(data, {"truth": truth})
-    >>> report.mean("epe_truth").tolist(), round(report.people.gain.iloc[0], 3)
+    >>> report.mean("epe_truth").tolist(), round(float(report.people.gain.iloc[0]), 3)
     ([0.0], 0.8)
     """
     from ...data.perceived_flow import as_flow

@@ -79,6 +79,10 @@ class SimoncelliHeeger(nn.Module):
     tensor([0.1000])
     """
 
+    time_dim = 1
+    #: What `record` hands over as it is.
+    preprocess = "linear light"
+
     def __init__(
         self,
         display: Display | None = None,
