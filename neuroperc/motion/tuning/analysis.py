@@ -65,7 +65,8 @@ def direction_statistics(responses: Any, direction_deg: Any, *, blank: Any = 0.0
         with np.errstate(invalid="ignore", divide="ignore"):
             return {
                 "preferred_deg": np.rad2deg(np.angle(vector)) % 360, "direction_index": 1 - null / curve[best, unit],
-                "circular_variance": 1 - np.abs(vector) / driven.sum(0), "half_width_deg": _half_width(curve, directions),
+                "circular_variance": 1 - np.abs(vector) / driven.sum(0),
+                "half_width_deg": _half_width(curve, directions),
             }  # fmt: skip
 
     return _with_intervals(describe, array, level, ("preferred_deg", "direction_index", "circular_variance"))

@@ -156,8 +156,8 @@ def direction_tuning(
     """
     directions = np.arange(integer("n_directions", n_directions, minimum=4)) * 360.0 / n_directions
     made = _repeated(model, n_phases, rng, skip_s, batch_size, lambda g: gratings(
-        display, sf_cpd=sf_cpd, tf_hz=tf_hz, direction_deg=directions, contrast=contrast, phase_deg="random", rng=g,
-        **shown))  # fmt: skip
+        display, sf_cpd=sf_cpd, tf_hz=tf_hz, direction_deg=directions.tolist(), contrast=contrast, phase_deg="random",
+        rng=g, **shown))  # fmt: skip
     blank = _blank(model, display, skip_s, shown)
     table = direction_statistics(made, directions, blank=blank, level=level)
     return Tuning(table, {"gratings": made}, {"direction_deg": directions}, blank)
@@ -188,7 +188,12 @@ def plaid_tuning(
     """
     directions = np.arange(integer("n_directions", n_directions, minimum=4)) * 360.0 / n_directions
     generator = as_rng(rng)
-    kind: dict[str, Any] = {"sf_cpd": sf_cpd, "tf_hz": tf_hz, "direction_deg": directions, "phase_deg": "random"}
+    kind: dict[str, Any] = {
+        "sf_cpd": sf_cpd,
+        "tf_hz": tf_hz,
+        "direction_deg": directions.tolist(),
+        "phase_deg": "random",
+    }
     offsets = (-angle_deg / 2, angle_deg / 2)
     single = _repeated(model, n_phases, generator, skip_s, batch_size,
                        lambda g: gratings(display, contrast=contrast, rng=g, **kind, **shown))  # fmt: skip
@@ -224,8 +229,8 @@ def frequency_tuning(
     """
     f, w = (np.asarray(v, dtype=float) for v in (sf_cpd, tf_hz))
     made = _repeated(model, n_phases, rng, skip_s, batch_size, lambda g: gratings(
-        display, sf_cpd=f, tf_hz=w, direction_deg=direction_deg, contrast=contrast, phase_deg="random", rng=g,
-        **shown))  # fmt: skip
+        display, sf_cpd=f.tolist(), tf_hz=w.tolist(), direction_deg=direction_deg, contrast=contrast,
+        phase_deg="random", rng=g, **shown))  # fmt: skip
     maps = made.reshape(len(made), len(f), len(w), -1)
     blank = _blank(model, display, skip_s, shown)
     table = speed_statistics(maps, f, w, blank=blank, level=level)
@@ -257,14 +262,15 @@ def contrast_tuning(
     """
     c = np.asarray(contrast, dtype=float)
     made = _repeated(model, n_phases, rng, skip_s, batch_size, lambda g: gratings(
-        display, sf_cpd=sf_cpd, tf_hz=tf_hz, direction_deg=direction_deg, contrast=c, phase_deg="random", rng=g,
-        **shown))  # fmt: skip
+        display, sf_cpd=sf_cpd, tf_hz=tf_hz, direction_deg=direction_deg, contrast=c.tolist(), phase_deg="random",
+        rng=g, **shown))  # fmt: skip
     table = contrast_statistics(made, c, level=level)
     return Tuning(table, {"gratings": made}, {"contrast": c}, _blank(model, display, skip_s, shown))
 
 
 def illusions(
-    model: Model, display: Display, *, unit_direction_deg: Any, sf_cpd: float, step_deg: float, direction_deg: float = 0.0,
+    model: Model, display: Display, *, unit_direction_deg: Any, sf_cpd: float, step_deg: float,
+    direction_deg: float = 0.0,
     hold_frames: int = 1, contrast: float = 0.5, n_repeats: int = 4, skip_s: float = 0.0, batch_size: int = 8,
     level: float = 0.95, rng: int | np.random.Generator, **shown: Unpack[Shown],
 ) -> pd.DataFrame:  # fmt: skip
@@ -321,7 +327,8 @@ def illusions(
         "phi": (1, lambda g: phi_motion(display, **jumps, rng=g, **shown)),
         "reverse_phi": (-1, lambda g: phi_motion(display, **jumps, reverse=True, rng=g, **shown)),
         "square": (1, lambda g: gratings(display, waveform="square", **steps, rng=g, **shown)),
-        "missing_fundamental": (-1, lambda g: gratings(display, waveform="missing_fundamental", **steps, rng=g, **shown)),
+        "missing_fundamental": (-1, lambda g: gratings(
+            display, waveform="missing_fundamental", **steps, rng=g, **shown)),
         "contrast_modulated": (1, lambda g: second_order(
             display, sf_cpd=sf_cpd, tf_hz=fps / hold_frames / 4, **moved, rng=g, **shown)),
     }  # fmt: skip
