@@ -15,6 +15,7 @@ from neuroperc.motion import (
     respond,
     speed_statistics,
 )
+from neuroperc.motion.tuning import _fit
 from neuroperc.stimuli import gratings
 
 DIRECTIONS = np.arange(0, 360, 15.0)
@@ -31,8 +32,8 @@ def as_responses(*curves):
 def test_z_values_by_hand():
     rng = np.random.default_rng(0)
     g, p = von_mises(2) + 0.1, rng.random(24)
-    found = plaid_statistics(as_responses(g), as_responses(p), DIRECTIONS, blank=0.1).iloc[0]
-    component = np.roll(g, 4) + np.roll(g, -4) - 0.1
+    found = plaid_statistics(as_responses(g), as_responses(p), DIRECTIONS).iloc[0]
+    component = np.roll(g, 4) + np.roll(g, -4)
     left = [v - np.polyval(np.polyfit(component, v, 1), component) for v in (p, g)]
     r_pattern = stats.pearsonr(*left).statistic
     assert found.r_pattern == pytest.approx(r_pattern, abs=1e-10)
@@ -121,6 +122,20 @@ def test_the_fit_is_that_of_scipy():
     assert found.xi == pytest.approx(best.x[5], abs=1e-4)
     errors = np.sqrt(np.diag(np.linalg.inv(best.jac.T @ best.jac)) * 2 * best.cost / 14)
     assert found.xi_se == pytest.approx(errors[5], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["priebe", "naka_rushton"])
+def test_derivatives_of_the_curves(name):
+    rng = np.random.default_rng(0)
+    if name == "priebe":
+        curve, at = _fit.priebe(rng.normal(size=12), rng.normal(size=12)), 0.3 * rng.normal(size=(3, 6))
+    else:
+        curve, at = _fit.naka_rushton(rng.uniform(0.01, 1, 12)), 0.5 * rng.normal(size=(3, 4)) + [0.1, 1, -2, 0.5]
+    made, slopes = curve(at)
+    for i in range(at.shape[1]):
+        step = 1e-6 * np.eye(at.shape[1])[i]
+        np.testing.assert_allclose(slopes[..., i], (curve(at + step)[0] - curve(at - step)[0]) / 2e-6, atol=1e-7)
+    assert made.shape == (3, 12)
 
 
 def test_planted_contrast_curves():

@@ -6,6 +6,7 @@ import pytest
 
 from neuroperc.data import PerceivedFlow
 from neuroperc.motion import flow_agreement, flow_report
+from neuroperc.motion.perceived.agreement import _drawn
 
 
 def planted(rng, *, n_movies, n_probes, movie_sd, model_sd=0.5, human_sd=0.5):
@@ -82,3 +83,12 @@ def test_an_odd_number_of_people_and_missing_trials():
     assert people.ceiling_people == pytest.approx(0.75, abs=0.04)
     assert np.isnan(people.ceiling_trials)
     assert people.r_between == pytest.approx(0.5, abs=0.05)
+
+
+def test_probes_are_drawn_within_their_movies():
+    index = np.array([2, 0, 0, 1, 1, 1, 2, 0])
+    weights = _drawn(400, index, np.random.default_rng(0))
+    for movie, count in enumerate(np.bincount(index)):
+        assert (weights[:, index == movie].sum(1) == count).all()
+    np.testing.assert_allclose(weights.mean(0), 1, atol=0.15)
+    assert weights.max() > 1

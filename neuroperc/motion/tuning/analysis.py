@@ -73,12 +73,13 @@ def direction_statistics(responses: Any, direction_deg: Any, *, blank: Any = 0.0
 
 
 def plaid_statistics(
-    gratings: Any, plaids: Any, direction_deg: Any, *, blank: Any = 0.0, angle_deg: float = 120.0, level: float = 0.95
+    gratings: Any, plaids: Any, direction_deg: Any, *, angle_deg: float = 120.0, level: float = 0.95
 ) -> pd.DataFrame:
     """Tell pattern from component units by partial correlations with both predictions, on Fisher's scale.
 
-    The pattern prediction is the tuning to gratings g(d), the component prediction g(d - a/2) + g(d + a/2) with the
-    blank response once. R_p = (r_p - r_c r_pc) / sqrt((1 - r_c^2)(1 - r_pc^2)), Z = atanh(R) sqrt(n - 3).
+    The pattern prediction is the tuning to gratings g(d), the component prediction g(d - a/2) + g(d + a/2); a response
+    to the blank screen adds a constant, which correlations do not see.
+    R_p = (r_p - r_c r_pc) / sqrt((1 - r_c^2)(1 - r_pc^2)), Z = atanh(R) sqrt(n - 3).
 
     Parameters
     ----------
@@ -86,8 +87,6 @@ def plaid_statistics(
         (repeat, direction, unit); a plaid's direction is that of its pattern.
     direction_deg
         (direction,) evenly spaced, with a step that divides half the angle.
-    blank
-        Response to a uniform screen, one number or (unit,).
     angle_deg
         Between the directions of a plaid's components.
     level
@@ -132,7 +131,7 @@ def plaid_statistics(
 
     def describe(mean: np.ndarray) -> dict[str, np.ndarray]:
         pattern, seen = mean[0], mean[1]
-        component = np.roll(pattern, shift, 0) + np.roll(pattern, -shift, 0) - blank
+        component = np.roll(pattern, shift, 0) + np.roll(pattern, -shift, 0)
         r_p, r_c, r_pc = _r(seen, pattern), _r(seen, component), _r(pattern, component)
         partial = [_partial(r_p, r_c, r_pc), _partial(r_c, r_p, r_pc)]
         z = [np.arctanh(np.clip(p, -_CLIP, _CLIP)) * np.sqrt(n - 3) for p in partial]

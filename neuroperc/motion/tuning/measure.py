@@ -200,7 +200,7 @@ def plaid_tuning(
     double = _repeated(model, n_phases, generator, skip_s, batch_size, lambda g: plaids(
         display, component_contrast=contrast / 2, component_offsets_deg=offsets, rng=g, **kind, **shown))  # fmt: skip
     blank = _blank(model, display, skip_s, shown)
-    table = plaid_statistics(single, double, directions, blank=blank, angle_deg=angle_deg, level=level)
+    table = plaid_statistics(single, double, directions, angle_deg=angle_deg, level=level)
     return Tuning(table, {"gratings": single, "plaids": double}, {"direction_deg": directions}, blank)
 
 
