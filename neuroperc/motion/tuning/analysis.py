@@ -185,7 +185,7 @@ def speed_statistics(responses: Any, sf_cpd: Any, tf_hz: Any, *, blank: Any = 0.
     >>> x, y = np.log2(f)[:, None], np.log2(w)
     >>> speedy = np.exp(-(x**2) / 4 - (y - 3 - x) ** 2 / 2)[None, ..., None]
     >>> found = speed_statistics(speedy, f, w).iloc[0]
-    >>> round(found.xi, 3), round(found.speed_deg_s, 3), found.kind
+    >>> round(float(found.xi), 3), round(float(found.speed_deg_s), 3), found.kind
     (1.0, 8.0, 'speed')
     """
     array = _checked(responses, 4)
