@@ -24,8 +24,8 @@ class PerceivedFlow:
         Of the data set.
     table
         A row a probe, with the columns ``movie`` (probes of one movie are resampled together) and ``subset`` (what is
-        reported apart, such as a data set or a kind of modulation). ``x_px`` and ``y_px``, where known, are counted from
-        the centre of the top-left pixel, y down, as in pictures.
+        reported apart, such as a data set or a kind of modulation). ``x_px`` and ``y_px``, where known, are counted
+        from the centre of the top-left pixel, y down, as in pictures.
     human, truth
         (n, 2) mean response, and truth.
     trials
@@ -37,8 +37,8 @@ class PerceivedFlow:
     note
         What is not documented, and what was left out.
     v_on_disk
-        Whether v was "down" or "up" in the files. Velocities here are up in any case, but a correlation that pools u and
-        v changes with the sign of v, and published ones are those of the files.
+        Whether v was "down" or "up" in the files. Velocities here are up in any case, but a correlation that pools u
+        and v changes with the sign of v, and published ones are those of the files.
 
     Raises
     ------
@@ -76,8 +76,8 @@ class PerceivedFlow:
         if self.trials is not None:
             shape = np.shape(self.trials)
             check(shape[1:] == (n, 2), "trials", f"of shape (k, {n}, 2)", shape)
-            check(self.observer is not None and np.shape(self.observer) == shape[:1], "observer",
-                  f"a label for each of the {shape[0]} trials", np.shape(self.observer))  # fmt: skip
+            got = None if self.observer is None else np.shape(self.observer)
+            check(got == shape[:1], "observer", f"a label for each of the {shape[0]} trials", got)
 
     def __len__(self) -> int:
         """Return the number of probes."""

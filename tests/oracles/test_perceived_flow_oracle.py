@@ -18,7 +18,7 @@ def folder(data_dir):
 @pytest.fixture
 def made():
     rng = np.random.default_rng(3)
-    truth = rng.normal(size=(60, 2)) + [1.0, -0.5]
+    truth = rng.normal(size=(60, 2)) + np.array([1.0, -0.5])
     human = 0.8 * truth + 0.5 * rng.normal(size=truth.shape)
     table = pd.DataFrame({"movie": np.repeat(np.arange(6), 10), "subset": "all"})
     return PerceivedFlow("made", table, human, truth, v_on_disk="up"), truth + 0.7 * rng.normal(size=truth.shape)
@@ -95,8 +95,9 @@ def test_kitti_with_opencv(folder):
     assert report.people.n_probes.tolist() == [10]
     assert found["r_truth_uv"] == pytest.approx(0.998, abs=0.002)
     assert found["r_human_uv"] == pytest.approx(0.954, abs=0.01)
+    flip = torch.tensor([1.0, -1.0]).view(1, 2, 1, 1)
     wrong_way = motion.kitti_session(folder / "kitti_session1", read_huperflow(folder / "huperflow"),
-                                     {"down": lambda f: dis(f) * torch.tensor([1.0, -1.0]).view(1, 2, 1, 1)})  # fmt: skip
+                                     {"down": lambda f: dis(f) * flip})  # fmt: skip
     assert wrong_way.models.set_index("measure").estimate["r_truth_uv"] < 0.7
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from neuroperc.data import PerceivedFlow
 from neuroperc.motion import flow_agreement, flow_report
+from neuroperc.motion.perceived.agreement import _drawn
 
 
 def planted(rng, *, n_movies, n_probes, movie_sd, model_sd=0.5, human_sd=0.5):
@@ -24,21 +25,21 @@ def expected_difference(movie_sd, sd=0.5):
     return 1 / variance - 1 / np.sqrt(variance)
 
 
-def coverage(movie_sd, columns, n_runs=300, n_movies=10, n_probes=30):
-    rng, hits = np.random.default_rng(5), 0
+def coverage(movie_sd, columns, n_runs=500, n_movies=10, n_probes=30, n_resamples=200):
+    rng, hits = np.random.default_rng(1), 0
     truth = expected_difference(movie_sd)
     for _ in range(n_runs):
         data, model = planted(rng, n_movies=n_movies, n_probes=n_probes, movie_sd=movie_sd)
-        row = flow_agreement(model, data, n_resamples=200, rng=rng).table.loc["difference_uv"]
+        row = flow_agreement(model, data, n_resamples=n_resamples, rng=rng).table.loc["difference_uv"]
         hits += row[columns[0]] <= truth <= row[columns[1]]
     return hits / n_runs
 
 
 @pytest.mark.slow
 def test_intervals_over_movies_cover_under_planted_correlation_within_movies():
-    assert 0.92 <= coverage(0.4, ("low_movies", "high_movies")) <= 0.98
+    assert 0.92 <= coverage(0.4, ("low_movies", "high_movies"), n_resamples=2) <= 0.98
     # Probes of one movie are not independent then, and an interval over probes is too narrow.
-    assert coverage(0.4, ("low", "high")) < 0.85
+    assert coverage(0.4, ("low", "high"), n_runs=200) < 0.85
 
 
 @pytest.mark.slow
@@ -82,3 +83,12 @@ def test_an_odd_number_of_people_and_missing_trials():
     assert people.ceiling_people == pytest.approx(0.75, abs=0.04)
     assert np.isnan(people.ceiling_trials)
     assert people.r_between == pytest.approx(0.5, abs=0.05)
+
+
+def test_probes_are_drawn_within_their_movies():
+    index = np.array([2, 0, 0, 1, 1, 1, 2, 0])
+    weights = _drawn(400, index, np.random.default_rng(0))
+    for movie, count in enumerate(np.bincount(index)):
+        assert (weights[:, index == movie].sum(1) == count).all()
+    np.testing.assert_allclose(weights.mean(0), 1, atol=0.15)
+    assert weights.max() > 1

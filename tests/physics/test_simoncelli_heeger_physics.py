@@ -44,6 +44,21 @@ def test_closed_form_responses_are_those_of_movies(n_scales):
     np.testing.assert_allclose(pooled, pop.steady_v1(frequency, n_scales), atol=0.03)
 
 
+@pytest.mark.parametrize("unit", [0, 13, 25])
+def test_every_scale_gives_its_preferred_grating_the_same_amplitude(unit):
+    model = SimoncelliHeeger(stage="v1_linear", n_scales=2, boundary="edge", pool="center")
+    amplitudes = []
+    for octave in (0, 1):
+        fx, fy, ft = pop.RADIUS_CPP * pop.v1_axes()[unit] / 2**octave
+        movie = grating(np.rad2deg(np.arctan2(fy, fx)), np.hypot(fx, fy), ft, side=45, n_frames=80)
+        answer = model(movie)[0, 15:-15, 28 * octave + unit].numpy()
+        wave = np.exp(2j * np.pi * ft * np.arange(len(answer)))[:, None] * [1, -1]
+        parts = np.column_stack([wave.real[:, 0], wave.imag[:, 0]])
+        amplitudes.append(np.linalg.norm(np.linalg.lstsq(parts, answer, rcond=None)[0]))
+    assert amplitudes[0] == pytest.approx(amplitudes[1], rel=1e-6)
+    assert amplitudes[0] == pytest.approx(2.0, rel=0.015)  # 1 at an amplitude of .25; the taps turn to about 1 %
+
+
 def test_two_scales_answer_to_both_preferred_gratings():
     model = SimoncelliHeeger(n_scales=2)
     size = {"side": 2 * model.reach_px + 9, "n_frames": 2 * model.reach_frames + 2}

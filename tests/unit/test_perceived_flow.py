@@ -62,10 +62,10 @@ def test_huperflow_is_read_and_sorted(tmp_path):
     [
         (lambda m, r, f: (f / "HuPerFlow_RawPerceivedFlow.csv").unlink(), FileNotFoundError, "RawPerceivedFlow.csv"),
         (lambda m, r, f: write_huperflow(f, m.drop(columns="GT_v"), r), ValueError, "no GT_v"),
-        (lambda m, r, f: write_huperflow(f, m.assign(GT_u="a"), r), ValueError, "column GT_u of .* must be numbers, got 'a'"),
+        (lambda m, r, f: write_huperflow(f, m.assign(GT_u="a"), r), ValueError, "GT_u of .* must be numbers, got 'a'"),
         (lambda m, r, f: write_huperflow(f, m, r[:-1]), ValueError, "8 trials of each of the 20 probes"),
         (lambda m, r, f: write_huperflow(f, m[:0], r), ValueError, "one row or more"),
-        (lambda m, r, f: write_huperflow(f, m.assign(GT_u=np.nan), r.assign(GT_u=np.nan)), ValueError, "truth must be finite"),
+        (lambda m, r, f: write_huperflow(f, m.assign(GT_u=np.nan), r.assign(GT_u=np.nan)), ValueError, "truth must"),
         (lambda m, r, f: (f / "HuPerFlow_RawPerceivedFlow.csv").write_text(""), ValueError, "comma-separated"),
     ],
 )  # fmt: skip

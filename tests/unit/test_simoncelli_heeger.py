@@ -82,7 +82,7 @@ def test_units_say_what_they_prefer():
         ({"boundary": "zero"}, ValueError, "boundary must be one of"),
         ({"velocities_deg_s": [[1, 0]]}, ValueError, "display and fps must be given with velocities_deg_s"),
         ({"display": DISPLAY, "fps": 60, "velocities_deg_s": [1, 0]}, ValueError, "shape \\(n, 2\\)"),
-        ({"display": DISPLAY, "fps": 60, "velocities_deg_s": [[np.nan, 0]]}, ValueError, "velocities_deg_s must be finite"),
+        ({"display": DISPLAY, "fps": 60, "velocities_deg_s": [[np.nan, 0]]}, ValueError, "deg_s must be finite"),
     ],
 )  # fmt: skip
 def test_bad_arguments(kind, error, words):

@@ -21,8 +21,8 @@ DATASETS = (
     "KITTI", "vKITTI2", "Sintel-NV", "VIPER", "Spring", "Monkaa", "MHOF", "Driving", "FlyingThings", "TartanAir"
 )  # fmt: skip
 _KEY = ["Dataset", "Session", "Movie", "Location"]
-# The list of a session shows every probe four times, and responses 1-4, 5-8, ... agree with one another (r = .6 once the
-# probe's mean is out) and not across: each block of four is taken as one person.
+# The list of a session shows every probe four times, and responses 1-4, 5-8, ... agree with one another (r = .6 once
+# the probe's mean is out) and not across: each block of four is taken as one person.
 _TRIALS_A_BLOCK = 4
 _PROBED = (7, 8)  # the motion asked for is from the eighth frame to the ninth
 
@@ -97,13 +97,13 @@ def read_huperflow(folder: str | os.PathLike[str], *, longest_px: float = 60.0) 
     trials[slips] = np.nan
     names = [DATASETS[int(i) - 1] for i in mean["Dataset"]]
     movie = [f"{d}/{s:02d}/{m}" for d, s, m in zip(names, mean["Session"], mean["Movie"], strict=True)]
-    table = pd.DataFrame({"movie": movie, "subset": names, "location": mean["Location"].to_numpy(),
-                          "x_px": mean["Coordinate_x"].to_numpy() - 1, "y_px": mean["Coordinate_y"].to_numpy() - 1})  # fmt: skip
+    places = {axis: mean[f"Coordinate_{axis[0]}"].to_numpy() - 1 for axis in ("x_px", "y_px")}
+    table = pd.DataFrame({"movie": movie, "subset": names, "location": mean["Location"].to_numpy(), **places})
     note = (f"{absent} of {trials.shape[0] * trials.shape[1]} responses are missing and {int(slips.sum())} longer than "
-            f"{longest_px:g} px are left out of the ceilings; blocks of four trials are taken as one person")  # fmt: skip
-    return PerceivedFlow("huperflow", table, mean[["Resp_u_mean", "Resp_v_mean"]].to_numpy(),
-                         mean[["GT_u", "GT_v"]].to_numpy(), trials, np.arange(n_trials) // _TRIALS_A_BLOCK, note=note,
-                         v_on_disk="up")  # fmt: skip
+            f"{longest_px:g} px are left out of the ceilings; four in a row are taken as one person's")  # fmt: skip
+    human, truth = (mean[c].to_numpy() for c in (["Resp_u_mean", "Resp_v_mean"], ["GT_u", "GT_v"]))
+    people = np.arange(n_trials) // _TRIALS_A_BLOCK
+    return PerceivedFlow("huperflow", table, human, truth, trials, people, note=note, v_on_disk="up")
 
 
 def read_huperflow_clip(
@@ -162,7 +162,7 @@ def read_huperflow_clip(
 
 
 def _frames(folder: Path, movie: int, encoding: Encoding) -> Tensor:
-    frames = []
+    frames: list[np.ndarray] = []
     for k in range(1, 16):
         found = [p for p in (folder / f"Mov{movie}_F{k:02d}{suffix}" for suffix in (".png", ".jpg")) if p.is_file()]
         if not found:

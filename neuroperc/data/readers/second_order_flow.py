@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -55,10 +56,10 @@ def read_second_order_flow(folder: str | os.PathLike[str]) -> PerceivedFlow:
     """
     columns = ["Avg_gt_X", "Avg_gt_Y"]
     pairs = [[f"Mod{m}_avg_res_{axis}" for axis in "XY"] for m in range(1, len(MODULATIONS) + 1)]
-    people = []
+    people: list[pd.DataFrame] = []
     for number in (1, 2, 3):
         name = f"participant{number}.csv"
-        table = csv_table(folder, name, columns + sum(pairs, []))
+        table = csv_table(folder, name, [*columns, *itertools.chain(*pairs)])
         first = table if not people else people[0]
         check(len(table) == len(first), str(Path(folder) / name), f"a table of {len(first)} scenes", len(table))
         people.append(table)

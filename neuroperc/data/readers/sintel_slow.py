@@ -50,4 +50,4 @@ def read_sintel_slow(folder: str | os.PathLike[str]) -> PerceivedFlow:
         flows.append(uv.transpose(2, 1, 0).reshape(-1, 2) * np.array([1.0, -1.0]))
     table = pd.DataFrame({"movie": np.repeat(_MOVIES, 36), "subset": "all", "location": np.tile(np.arange(36), 5)})
     note = "scale of the vectors and places of the probes are not documented; means over people only"
-    return PerceivedFlow("sintel_slow", table, *flows, note=note)
+    return PerceivedFlow("sintel_slow", table, flows[0], flows[1], note=note)

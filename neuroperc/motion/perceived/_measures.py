@@ -59,7 +59,7 @@ def angles(flows: Flows) -> Flows:
 
 
 def consistency(flows: Flows) -> np.ndarray:
-    """Return (n,) |G-R|/(|G|+|R|) cos(R-G, M-G) |G-M|/(|G-M|+|R-M|): does the model err as people do?"""
+    """Return (n,) |G-R|/(|G|+|R|) cos(R-G, M-G) |G-M|/(|G-M|+|R-M|): whether the model errs as people do."""
     model, human, truth = flows
     with np.errstate(invalid="ignore", divide="ignore"):
         size = speed(truth - human) / (speed(truth) + speed(human))
@@ -72,18 +72,12 @@ def consistency(flows: Flows) -> np.ndarray:
 def measures(flows: Flows) -> dict[str, Measure]:
     """Return everything that needs a model and no ceiling."""
     domains = {"uv": flows, "speed": Flows(*(speed(f)[:, None] for f in flows)), "direction": angles(flows)}
-    moves = np.stack([speed(f) > 0 for f in flows]).all(0)
+    moves = np.all([speed(f) > 0 for f in flows], axis=0)
     made: dict[str, Measure] = {}
-    for name, (m, h, g) in domains.items():
+    for name, domain in domains.items():
         # A velocity of zero has no direction.
-        seen = moves.astype(float) if name == "direction" else np.ones(len(m))
-        made[f"r_human_{name}"] = lambda w, m=m, h=h, s=seen: correlation(w * s, m, h)
-        made[f"r_truth_{name}"] = lambda w, m=m, g=g, s=seen: correlation(w * s, m, g)
-        made[f"partial_{name}"] = lambda w, m=m, h=h, g=g, s=seen: partial(
-            correlation(w * s, m, h), correlation(w * s, m, g), correlation(w * s, h, g)
-        )
-        made[f"difference_{name}"] = lambda w, m=m, h=h, g=g, s=seen: (
-            correlation(w * s, m, h) - correlation(w * s, m, g)
+        made |= _correlations(
+            name, domain, np.asarray(moves, float) if name == "direction" else np.ones(len(flows.model))
         )
     apart = [speed(flows.model - flows.human), speed(flows.model - flows.truth)]
     errs = consistency(flows)
@@ -93,6 +87,25 @@ def measures(flows: Flows) -> dict[str, Measure]:
     made["r2_gain"] = lambda w: _slope(w, flows)[1]
     made["consistency"] = lambda w: mean(w, errs)
     return made
+
+
+def _correlations(name: str, flows: Flows, seen: np.ndarray) -> dict[str, Measure]:
+    model, human, truth = flows
+
+    def with_human(w: np.ndarray) -> np.ndarray:
+        return correlation(w * seen, model, human)
+
+    def with_truth(w: np.ndarray) -> np.ndarray:
+        return correlation(w * seen, model, truth)
+
+    def given_truth(w: np.ndarray) -> np.ndarray:
+        return partial(with_human(w), with_truth(w), correlation(w * seen, human, truth))
+
+    def difference(w: np.ndarray) -> np.ndarray:
+        return with_human(w) - with_truth(w)
+
+    return {f"r_human_{name}": with_human, f"r_truth_{name}": with_truth, f"partial_{name}": given_truth,
+            f"difference_{name}": difference}  # fmt: skip
 
 
 def _slope(weights: np.ndarray, flows: Flows) -> tuple[np.ndarray, np.ndarray]:

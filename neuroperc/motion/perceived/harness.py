@@ -38,8 +38,8 @@ class FlowReport:
     ----------
     people
         A row a subset: ``n_probes n_movies``; people's mean response against the truth (``r_uv r_speed r_direction
-        epe epe_median angle_deg gain speed_ratio``); end-point errors of no motion and of the mean perceived motion of a
-        movie (``epe_zero epe_movie``); ``consistency`` of a model equal to people; and, with single trials,
+        epe epe_median angle_deg gain speed_ratio``); end-point errors of no motion and of the mean perceived motion of
+        a movie (``epe_zero epe_movie``); ``consistency`` of a model equal to people; and, with single trials,
         ``ceiling_trials ceiling_people`` and ``r_between`` (mean correlation of two people); NaN without.
     models
         A row a subset, model and measure: ``estimate low high low_movies high_movies``.
@@ -105,7 +105,7 @@ def flow_report(
     >>> table = pd.DataFrame({"movie": np.repeat(list("abc"), 30), "subset": "all"})
     >>> data = npc.data.PerceivedFlow("made", table, human=0.8 * truth, truth=truth)
     >>> report = flow_report(data, {"truth": truth})
-    >>> report.mean("epe_truth").tolist(), round(report.people.gain.iloc[0], 3)
+    >>> report.mean("epe_truth").tolist(), round(float(report.people.gain.iloc[0]), 3)
     ([0.0], 0.8)
     """
     from ...data.perceived_flow import as_flow

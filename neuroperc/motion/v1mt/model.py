@@ -79,6 +79,16 @@ class SimoncelliHeeger(nn.Module):
     tensor([0.1000])
     """
 
+    time_dim = 1
+    taps: Tensor
+    steering: Tensor
+    binomial: Tensor
+    v1_blur: Tensor
+    mt_blur: Tensor
+    weights: Tensor
+    #: What `record` hands over as it is.
+    preprocess = "linear light"
+
     def __init__(
         self,
         display: Display | None = None,
@@ -122,7 +132,8 @@ class SimoncelliHeeger(nn.Module):
         -------
         Tensor
             (batch, time, units), or (batch, time, units, h, w) with ``pool="map"``; differentiable, of the movie's
-            dtype and device. With ``boundary="valid"`` `reach_frames` fewer frames at each end, `reach_px` at each side.
+            dtype and device. With ``boundary="valid"`` `reach_frames` fewer frames at each end and `reach_px` fewer
+            pixels at each side.
 
         Raises
         ------
@@ -133,7 +144,8 @@ class SimoncelliHeeger(nn.Module):
         frames = as_frames(movie, least=1 if edge else 2 * self.reach_frames + 1)
         least = 1 if edge else 2 * self.reach_px + 1
         check(min(frames.shape[-2:]) >= least, "movie", f"of {least} pixels or more on each side",
-              f"{frames.shape[-2]} x {frames.shape[-1]}", "Use a larger picture, fewer scales, or boundary='edge'.")  # fmt: skip
+              f"{frames.shape[-2]} x {frames.shape[-1]}",
+              "Use a larger picture, fewer scales, or boundary='edge'.")  # fmt: skip
         if edge:
             sides = (self.reach_px,) * 4 + (self.reach_frames,) * 2
             frames = nn.functional.pad(frames[:, None], sides, mode="replicate")[:, 0]
