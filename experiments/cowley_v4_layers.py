@@ -16,6 +16,7 @@ from neuroperc.experiment import Measured, Result
 
 FOLDER = Path("brainscore") / "cowley2023_v4"
 DISPLAY = npc.Display.from_px_per_deg(14, resolution_px=(112, 112))  # 8 degrees: nominal, the source does not say
+PAPER_ONLY = ("pls_r", "pixels_pls_r", "order", "random_r", "second_order", "second_r", "second_random", "second_peak")
 NO_DATA = (
     "simulated: the folder NEUROPERC_DATA holds no V4 session, so 40 planted neurons answer 96 crops of photographs"
 )
@@ -41,7 +42,7 @@ def run(config: Config, progress: bool = False) -> Measured:
     features = {"pixels": _pixels(pictures)} | _record(trained, pictures, config.layers, progress)
     ridge = _score(features, v4, "ridge", config.seed, progress)
     values: dict[str, Any] = _summary(ridge, config.layers)
-    values |= dict.fromkeys(("pls_r", "order", "second_order", "second_r", "pixels_pls_r"))
+    values |= dict.fromkeys(PAPER_ONLY)
     data = {"ridge": _profile(ridge), "ceiling": values["ceiling"]}
     if config.pls:
         pls = _medians(_score(features, v4, "pls", config.seed, progress))
@@ -51,7 +52,8 @@ def run(config: Config, progress: bool = False) -> Measured:
         random = npc.nets.load("tf_efficientnet_lite0", weights=None, preprocess=trained.preprocess)
         of_random = _score(_record(random, pictures, config.layers, progress), v4, "ridge", config.seed, progress)
         data["random"] = _profile(of_random)
-        values["order"] = _order(values, max(_medians(of_random).values()))
+        values["random_r"] = list(_medians(of_random).values())
+        values["order"] = {"pixels": values["pixels_r"], "random": max(values["random_r"]), "trained": values["best_r"]}
         if config.second_session and not deviations:
             values |= _second(config, trained, random, progress)
     best, r, c = values["best_layer"], values["best_r"], values["ceiling"]
@@ -130,10 +132,6 @@ def _summary(scores: xr.Dataset, layers: tuple[str, ...]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _order(values: dict[str, Any], random: float) -> dict[str, float]:
-    return {"pixels": values["pixels_r"], "random": random, "trained": values["best_r"]}
-
-
 def _second(config: Config, trained: Any, random: Any, progress: bool) -> dict[str, Any]:
     """Return the other animal's best r; its single trials are not in the data set, so r stays undivided."""
     folder = Path(os.environ["NEUROPERC_DATA"]) / FOLDER
@@ -144,11 +142,12 @@ def _second(config: Config, trained: Any, random: Any, progress: bool) -> dict[s
     r = _medians(_score(features, v4, "ridge", config.seed, progress))
     of_random = _record(random, pictures, config.layers, progress)
     chance = max(_medians(_score(of_random, v4, "ridge", config.seed, progress)).values())
-    best = max(r[layer] for layer in config.layers)
+    inside = [r[layer] for layer in config.layers]
     return {
-        "second_r": [r["pixels"], chance, best],
-        "second_order": {"pixels": r["pixels"], "random": chance, "trained": best},
-    }
+        "second_r": [r["pixels"], max(inside)], "second_random": chance,
+        "second_order": {"pixels": r["pixels"], "random": chance, "trained": max(inside)},
+        "second_peak": {"first": inside[0], "last": inside[-1], "middle": max(inside[1:-1])},
+    }  # fmt: skip
 
 
 def _profile(scores: xr.Dataset) -> dict[str, Any]:
