@@ -150,7 +150,7 @@ class LBFGS:
         if bool(new.any()):
             direction = self._direction(state)
             state["direction"] = torch.where(new[:, None], direction, state["direction"])
-            first = self.rate / direction.abs().amax(1).double().clamp_min(1e-300)
+            first = self.rate / direction.abs().amax(1).double().clamp_min(1e-30)  # finite in float32
             length = torch.where(state["count"] > 0, 1.0, first)
             state["length"] = torch.where(new, length, state["length"])
         trial = state["kept"] + state["length"][:, None].to(state["kept"]) * state["direction"]
@@ -160,7 +160,7 @@ class LBFGS:
     def _shorten(self, state: State, value: Tensor, slope: Tensor, kept: Tensor) -> None:
         """Aim at the minimum of the parabola through value, slope and trial, between a tenth and a half of the step."""
         parabola = -slope / (2 * (value - state["value"] - slope))
-        factor = torch.where(value.isfinite(), parabola.clamp(0.1, 0.5), 0.1)
+        factor = torch.where(value.isfinite(), parabola.nan_to_num(0.1).clamp(0.1, 0.5), 0.1)  # 0/0: no step at all
         state["length"] = torch.where(kept, state["length"], state["length"] * factor)
 
     def _learn(self, state: State, s: Tensor, y: Tensor, which: Tensor) -> None:

@@ -380,3 +380,13 @@ def test_lbfgs_forgets_its_history_where_no_step_helps():
     torch.testing.assert_close(state["kept"], best)
     torch.testing.assert_close(state["direction"], -gradient)
     torch.testing.assert_close((state["trial"] - best).abs().max(), torch.tensor(0.1))
+
+
+def test_lbfgs_stays_where_every_pixel_is_held_at_its_bound():
+    stepper = LBFGS(0.1, bounded=True)
+    state = stepper.start(torch.full((1, 4), 0.3))
+    for _ in range(40):
+        stepper.judge(state, state["trial"].sum(1), torch.ones(1, 4))
+        stepper.advance(state)
+    assert torch.equal(state["kept"], torch.zeros(1, 4))
+    assert torch.equal(state["trial"], torch.zeros(1, 4))
