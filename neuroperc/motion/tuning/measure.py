@@ -15,7 +15,8 @@ from torch import Tensor
 from ..._check import as_rng, check, fail, finite, integer, non_negative
 from ...data import StimulusSet
 from ...display import Display
-from ...stimuli import Shown, gratings, phi_motion, plaids, second_order
+from ...stimuli import gratings, phi_motion, plaids, second_order
+from ...stimuli._made import Shown
 from .analysis import (
     contrast_statistics,
     direction_statistics,
