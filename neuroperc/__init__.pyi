@@ -3,6 +3,7 @@ from . import data as data
 from . import foveation as foveation
 from . import metamers as metamers
 from . import metrics as metrics
+from . import motion as motion
 from . import nets as nets
 from . import plot as plot
 from . import stimuli as stimuli

@@ -1,4 +1,4 @@
-"""What people and models are shown: trial lists, and pictures made equal in light, contrast, histogram or spectrum."""
+"""What people and models are shown: moving stimuli, trial lists, and pictures made equal in light or spectrum."""
 
 import lazy_loader as _lazy
 
