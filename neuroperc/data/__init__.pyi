@@ -23,6 +23,7 @@ from .media import load_image as load_image
 from .media import load_movie as load_movie
 from .media import save_image as save_image
 from .media import save_movie as save_movie
+from .perceived_flow import PerceivedFlow as PerceivedFlow
 from .readers.bids import read_bids_gaze as read_bids_gaze
 from .readers.bids import write_bids_gaze as write_bids_gaze
 from .readers.brainio import read_brainio as read_brainio
@@ -36,6 +37,9 @@ from .readers.eyelink import read_eyelink as read_eyelink
 from .readers.eyelink import write_eyelink as write_eyelink
 from .readers.fixation_vectors import read_fixation_vectors as read_fixation_vectors
 from .readers.fixation_vectors import write_fixation_vectors as write_fixation_vectors
+from .readers.huperflow import FlowClip as FlowClip
+from .readers.huperflow import read_huperflow as read_huperflow
+from .readers.huperflow import read_huperflow_clip as read_huperflow_clip
 from .readers.netcdf import read_responses as read_responses
 from .readers.netcdf import read_scores as read_scores
 from .readers.netcdf import write_responses as write_responses
@@ -43,6 +47,9 @@ from .readers.netcdf import write_scores as write_scores
 from .readers.psychopy import export_psychopy as export_psychopy
 from .readers.psychopy import read_psychopy_conditions as read_psychopy_conditions
 from .readers.psychopy import read_psychopy_schedule as read_psychopy_schedule
+from .readers.second_order_flow import read_second_order_flow as read_second_order_flow
+from .readers.sintel_slow import read_sintel_slow as read_sintel_slow
+from .readers.temporal_flow import read_temporal_flow as read_temporal_flow
 from .readers.visions import read_visions as read_visions
 from .readers.visions import write_visions as write_visions
 from .readers.zarr import open_zarr as open_zarr

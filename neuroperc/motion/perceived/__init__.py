@@ -1,0 +1,5 @@
+"""Does a model see the motion that people see? Harnesses of four data sets, with ceilings and intervals."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

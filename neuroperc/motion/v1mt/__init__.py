@@ -1,0 +1,5 @@
+"""Simoncelli and Heeger's model of V1 and MT."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,3 @@
+from .model import SimoncelliHeeger as SimoncelliHeeger
+
+__all__ = ["SimoncelliHeeger"]
