@@ -96,7 +96,7 @@ def flow_training_clips(
     augment: bool = False,
     rng: int | np.random.Generator,
 ) -> FlowClips:
-    """Make clips with true flow: of every hundred 50 of textured and 20 of plain moving shapes, 15 gratings, 15 textures.
+    """Make clips with true flow: textured (50 of 100) and plain (20) moving shapes, gratings (15) and textures (15).
 
     Shapes move over a textured ground that moves too. A grating's truth is the velocity across its stripes. There are
     no plaids, no second-order and no apparent motion among them, so that what a model does with those was not taught.

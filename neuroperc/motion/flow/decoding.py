@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,7 +17,7 @@ class FlowDecoder(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         widths = (channels, channels, channels // 2, channels // 4, max(channels // 8, 1))
-        self.layers = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in itertools.pairwise(widths))
         self.flow = nn.Conv2d(widths[3] + widths[4], 2, 3, padding=1)
 
     def forward(self, energy: Tensor) -> Tensor:

@@ -177,6 +177,18 @@ class MotionSensing(EnergyUnits):
         self.span = float(span)
         self.ratio = self.span ** (-1 / max(self.n_scales - 1, 1))
 
+    @property
+    def least_px(self) -> int:
+        """Smallest side that is still a pixel after all scales, each rounded down."""
+        side = 1
+        while True:
+            left = side
+            for _ in range(self.n_scales):
+                left = math.floor(left * self.ratio)
+            if left >= 1:
+                return side
+            side += 1
+
     def forward(self, movie: Tensor) -> Tensor:
         """Return energy (batch, units, h / cell, w / cell) of grey movies (batch, n_frames, 1, h, w), codes in [0, 1].
 
@@ -192,8 +204,8 @@ class MotionSensing(EnergyUnits):
         cell = self.cell_px
         check(height % cell == 0 and width % cell == 0, "movie", f"of sides that are multiples of {cell} pixels",
               f"{height} x {width}", "Crop or pad it.")  # fmt: skip
-        least = math.ceil(1 / self.ratio**self.n_scales) + self.n_scales
-        check(min(height, width) >= least, "movie", f"of {least} pixels or more on each side for {self.n_scales} scales",
+        least = self.least_px
+        check(min(height, width) >= least, "movie", f"of {least} pixels or more on each side for its scales",
               f"{height} x {width}", "Use a larger picture or fewer scales.")  # fmt: skip
         image, energies = frames.flatten(0, 1)[:, None], []
         for scale in range(self.n_scales):
