@@ -74,7 +74,9 @@ def _run(config: Config, progress: bool) -> Measured:
     values |= people.pop("values")
     intervals |= people.pop("intervals", {})
     data = {"loss": history["loss"], "index": tuning[1], "people": people, "shown": _shown(models["two_stage"], test)}
-    return Measured(values, intervals, "95 % interval: over held-out clips (EPE), over probes (people)", data, deviations)
+    return Measured(
+        values, intervals, "95 % interval: over held-out clips (EPE), over probes (people)", data, deviations
+    )
 
 
 def _size(model: TwoStageMotion) -> int:
@@ -191,7 +193,9 @@ def _tuning(model: TwoStageMotion) -> tuple[dict[str, Any], dict[str, Any]]:
         curves.append((_responses(model, alone), _responses(model, both)))
     found, index = {}, {}
     for stage in range(model.n_iterations + 1):
-        grating, plaid = (np.stack([c[kind][stage] for c in curves]) for kind in (0, 1))  # (gratings, directions, units)
+        grating, plaid = (
+            np.stack([c[kind][stage] for c in curves]) for kind in (0, 1)
+        )  # (gratings, directions, units)
         best = grating.max(1).argmax(0)
         units = np.arange(grating.shape[2])
         z_p, z_c = pattern_component(grating[best, :, units], plaid[best, :, units])
@@ -242,8 +246,14 @@ def _illusions(models: dict[str, TwoStageMotion], config: Config) -> dict[str, A
         )
         made["missing_fundamental"].append(
             stimuli.gratings(
-                display, sf_cpd=0.5, waveform="missing_fundamental", motion="step", phase_deg="random", rng=seed,
-                hold_frames=2, **common,
+                display,
+                sf_cpd=0.5,
+                waveform="missing_fundamental",
+                motion="step",
+                phase_deg="random",
+                rng=seed,
+                hold_frames=2,
+                **common,
             )  # fmt: skip
         )
     table = {name: {stimulus: _along(model, sets) for stimulus, sets in made.items()} for name, model in models.items()}

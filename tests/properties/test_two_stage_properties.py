@@ -17,9 +17,10 @@ DISPLAY = npc.Display.from_px_per_deg(8, resolution_px=(64, 64), refresh_hz=30)
 def test_a_batch_equals_its_clips_one_by_one(higher_order):
     model = TwoStageMotion(**SMALL, higher_order=higher_order).double()
     channels = 3 if higher_order else 1
-    clips = torch.rand(3, model.n_frames, channels, 32, 40, dtype=torch.float64) * torch.tensor([1, 0.5, 0.1])[
-        :, None, None, None, None
-    ]
+    clips = (
+        torch.rand(3, model.n_frames, channels, 32, 40, dtype=torch.float64)
+        * torch.tensor([1, 0.5, 0.1])[:, None, None, None, None]
+    )
     with torch.no_grad():
         together, alone = model(clips), torch.cat([model(clip[None]) for clip in clips])
     torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-12)
