@@ -74,9 +74,7 @@ def _run(config: Config, progress: bool) -> Measured:
     values |= people.pop("values")
     intervals |= people.pop("intervals", {})
     data = {"loss": history["loss"], "index": tuning[1], "people": people, "shown": _shown(models["two_stage"], test)}
-    return Measured(
-        values, intervals, "95 % interval: over held-out clips (EPE), over probes (people)", data, deviations
-    )
+    return Measured(values, intervals, "95 % interval over held-out clips, or over probes", data, deviations)
 
 
 def _size(model: TwoStageMotion) -> int:
@@ -212,7 +210,7 @@ def _tuning(model: TwoStageMotion) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def pattern_component(grating: np.ndarray, plaid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return Z_p and Z_c of curves (units, directions); components lie 60 degrees to each side of a plaid's direction."""
+    """Return Z_p and Z_c of curves (units, directions); components lie 60 degrees to each side of the plaid."""
     n = grating.shape[1]
     third = n // 6
     component = np.roll(grating, third, 1) + np.roll(grating, -third, 1)
@@ -254,7 +252,7 @@ def _illusions(models: dict[str, TwoStageMotion], config: Config) -> dict[str, A
                 rng=seed,
                 hold_frames=2,
                 **common,
-            )  # fmt: skip
+            )
         )
     table = {name: {stimulus: _along(model, sets) for stimulus, sets in made.items()} for name, model in models.items()}
     return {f"{stimulus}_share": table["two_stage"][stimulus] for stimulus in made} | {"illusions": table}
@@ -348,8 +346,8 @@ def plot(result: Result) -> Figure:
 
 
 _NAMES = {
-    "two_stage": "two stages", "stage1_alone": "Stage I alone", "stage1_within": "its Stage I", "no_motion": "no motion",
-    "farneback": "Farneback", "dis": "DIS",
+    "two_stage": "two stages", "stage1_alone": "Stage I alone", "stage1_within": "its Stage I",
+    "no_motion": "no motion", "farneback": "Farneback", "dis": "DIS",
 }  # fmt: skip
 
 

@@ -227,8 +227,8 @@ def test_upsampling_is_a_weighted_mean_of_nine_cells():
     np.testing.assert_allclose(corners, 2 * flow[0, :, ::2, ::3].numpy())
 
 
-def their_layout(c, n_scales, n_units, rng):
-    """Names and shapes of the authors' first-order model, from their code, filled with noise."""
+def their_layout(c, n_scales, n_units):
+    """Names and shapes of the authors' first-order model, from their code."""
     spatial, temporal = ("sigmas", "fs", "gammas", "psis", "thetas"), ("ft", "tao")
     shapes = {"ffv1.temporal_pooling": (c, 6)}
     shapes |= {f"ffv1.{name}": (1, 1) for name in ("norm_sigma", "spontaneous_firing", "norm_k")}
@@ -236,7 +236,12 @@ def their_layout(c, n_scales, n_units, rng):
         shapes |= {f"ffv1.spatial_filter.{i}.{name}": (1, n_units) for name in spatial}
         shapes |= {f"ffv1.temporal_filter.{i}.{name}": (1, n_units) for name in temporal}
         shapes |= {f"ffv1.spatial_filter.{i}.indices": (15,), f"ffv1.temporal_filter.{i}.indices": (6,)}
-    layer = "MT.layers"
+    return shapes | their_graph(c) | their_readout(c)
+
+
+def their_graph(c):
+    """Names and shapes of Stage II."""
+    shapes, layer = {"MT.norm_sigma": (), "MT.norm_k": ()}, "MT.layers"
     linear = ("att_proj.0", "att_proj.2", "v_proj", "merge", "attn_updater.proj")
     shapes |= {f"{layer}.{name}.weight": (c, c) for name in linear}
     for name in ("norm1", "norm2", "attn_updater.norm"):
@@ -251,20 +256,31 @@ def their_layout(c, n_scales, n_units, rng):
         shapes |= {f"{layer}.attn_updater.conv.{i}.weight": size, f"{layer}.attn_updater.conv.{i}.bias": (c,)}
     for i in (0, 2):
         shapes |= {f"MT.re_proj.{i}.weight": (c, c), f"MT.re_proj.{i}.bias": (c,)}
-    shapes |= {"MT.norm_sigma": (), "MT.norm_k": ()}
-    widths = (c, c, c // 2, c // 4, c // 8)
+    return shapes
+
+
+def their_readout(c):
+    """Names and shapes of decoder and upsampling."""
+    shapes, widths = {}, (c, c, c // 2, c // 4, c // 8)
     for i in range(4):
         shapes |= {f"decoder.conv{i + 1}.0.weight": (widths[i + 1], widths[i], 1, 1)}
         shapes |= {f"decoder.conv{i + 1}.0.bias": (widths[i + 1],)}
     shapes |= {"decoder.predict_flow.0.weight": (2, widths[3] + widths[4], 3, 3), "decoder.predict_flow.0.bias": (2,)}
     for i, (a, b) in ((0, (2 + c, c)), (2, (c, c)), (4, (c, 576))):
         shapes |= {f"upsampler.{i}.weight": (b, a, 3, 3), f"upsampler.{i}.bias": (b,)}
+    return shapes
+
+
+def their_file(c, n_scales, n_units):
+    """A state dict of that layout, filled with noise."""
+    rng = np.random.default_rng(0)
+    shapes = their_layout(c, n_scales, n_units)
     return {name: torch.from_numpy(rng.normal(size=size)).float() for name, size in shapes.items()}
 
 
 def test_published_layout_finds_its_places():
     model = TwoStageMotion(n_scales=2, n_units=8)
-    theirs = their_layout(16, 2, 8, np.random.default_rng(0))
+    theirs = their_file(16, 2, 8)
     ours = renamed({f"module.{name}": value for name, value in theirs.items()}, model)
     assert {n: v.shape for n, v in ours.items()} == {n: v.shape for n, v in model.state_dict().items()}
     same = {
@@ -286,7 +302,7 @@ def test_published_layout_finds_its_places():
 
 @pytest.mark.slow
 def test_a_file_of_the_published_layout_is_read(tmp_path):
-    theirs = their_layout(256, 8, 32, np.random.default_rng(0))
+    theirs = their_file(256, 8, 32)
     torch.save({"state_dict": {f"module.{name}": value for name, value in theirs.items()}}, tmp_path / "dual.pth")
     model = TwoStageMotion.from_published(tmp_path / "dual.pth", n_iterations=2)
     assert model.features is None

@@ -85,7 +85,7 @@ def test_units_prefer_what_their_labels_say():
         best = answer(*at)
         around = [answer(at[0] + turn, *at[1:]) for turn in (90, 180, 270)]
         assert best > 3 * max(around)
-        if 0.02 < row.sf_cpp:
+        if row.sf_cpp > 0.02:
             published_label = row.sf_cpp / sensing.ratio
             assert best > answer(at[0], published_label, at[2])
 

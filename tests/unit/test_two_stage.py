@@ -92,19 +92,20 @@ def test_labels_need_both_display_and_fps():
 
 def test_files_that_are_not_weights(tmp_path):
     missing = tmp_path / "none.safetensors"
-    with pytest.raises(ValueError, match="path must be of weights with a .json file beside them"):
+    with pytest.raises(ValueError, match=r"path must be of weights with a .json file beside them"):
         TwoStageMotion.pretrained(missing)
     TwoStageMotion(**SMALL).save(missing)
     missing.write_bytes(missing.read_bytes()[:100])
-    with pytest.raises(ValueError, match="path must be of weights that TwoStageMotion.save wrote"):
+    with pytest.raises(ValueError, match=r"path must be of weights that TwoStageMotion.save wrote"):
         TwoStageMotion.pretrained(missing)
+    TwoStageMotion(**SMALL).save(missing)
     missing.with_suffix(".json").write_text(json.dumps({"model": {"n_scale": 2}}))
     with pytest.raises(ValueError, match="n_scale"):
         TwoStageMotion.pretrained(missing)
 
 
 def test_published_files_that_are_not(tmp_path):
-    with pytest.raises(ValueError, match="settings must be edge, n_iterations or chunk_places, got .*n_units"):
+    with pytest.raises(ValueError, match=r"settings must be edge, n_iterations or chunk_places, got .*n_units"):
         TwoStageMotion.from_published(tmp_path / "x.pth", n_units=3)
     with pytest.raises(ValueError, match="existing file"):
         TwoStageMotion.from_published(tmp_path / "x.pth")

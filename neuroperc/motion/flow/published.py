@@ -104,7 +104,7 @@ def from_published(kind: Any, path: str | os.PathLike[str], settings: dict[str, 
     made = renamed(dict(state), model)
     wanted = model.state_dict()
     wrong = sorted(n for n in wanted if n not in made or made[n].shape != wanted[n].shape)
-    check(not wrong, "path", "a file of the published layout and sizes", f"one that does not fit {', '.join(wrong[:5])}",
+    check(not wrong, "path", "a file of the published layout and sizes", f"another at {', '.join(wrong[:5])}",
           "Was another model saved?")  # fmt: skip
     model.load_state_dict({name: value.float() for name, value in made.items()})
     return model.eval()

@@ -53,8 +53,8 @@ def flow_loss(stages: MotionStages, velocity_px: Tensor, *, decay: float = 0.85,
     --------
     >>> import torch
     >>> still = torch.zeros(1, 2, 4, 4)
-    >>> flow_loss(MotionStages((), (still, still), (still, still), None), torch.ones(1, 2, 4, 4)).item()
-    0.9625
+    >>> flow_loss(MotionStages((), (still, still), (still, still), None), torch.ones(1, 2, 4, 4))
+    tensor(0.9625)
     """
     first = stages.velocity_px[0]
     check(velocity_px.shape == first.shape, "velocity_px", f"of shape {tuple(first.shape)}", tuple(velocity_px.shape))
@@ -164,7 +164,8 @@ def train_flow(
 
     return fit(
         _Staged(model), clips, loss=loss, steps=n_steps, batch_size=batch_size, schedule=cycle, clip_norm=clip_norm,
-        optimizer=partial(torch.optim.AdamW, lr=learning_rate, weight_decay=weight_decay), mixed_precision=mixed_precision,
-        validate=judge if validate is not None else None, validate_every=validate_every, checkpoint=checkpoint, checkpoint_every=checkpoint_every,
-        progress=progress, random_state=random_state,
+        optimizer=partial(torch.optim.AdamW, lr=learning_rate, weight_decay=weight_decay),
+        validate=None if validate is None else judge, validate_every=validate_every, checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every, mixed_precision=mixed_precision, progress=progress,
+        random_state=random_state,
     )  # fmt: skip
