@@ -34,7 +34,7 @@ class Config:
 
     n_scales: int
     n_units: int
-    span: float
+    spread: float
     radius_px: int
     n_iterations: int
     n_train: int
@@ -90,7 +90,7 @@ def _trained(config: Config, progress: bool) -> tuple[dict[str, TwoStageMotion],
     models, history = {}, {"loss": {}}
     for name, n_iterations in (("stage1_alone", 0), ("two_stage", config.n_iterations)):
         model = TwoStageMotion(
-            n_scales=config.n_scales, n_units=config.n_units, span=config.span, radius_px=config.radius_px,
+            n_scales=config.n_scales, n_units=config.n_units, spread=config.spread, radius_px=config.radius_px,
             edge="replicate", n_iterations=n_iterations, random_state=config.seed,
         )  # fmt: skip
         state = f"{config.checkpoint}.{name}.pt" if config.checkpoint else None

@@ -9,7 +9,7 @@ from neuroperc.color import srgb_to_linear
 from neuroperc.motion import FlowClips, MotionSensing, MotionStages, TwoStageMotion, flow_loss, train_flow
 from neuroperc.motion.flow.graph import MotionGraph, propagate
 
-SMALL = {"n_scales": 2, "n_units": 8, "span": 2.0, "n_iterations": 2}
+SMALL = {"n_scales": 2, "n_units": 8, "spread": 2.0, "n_iterations": 2}
 DISPLAY = npc.Display.from_px_per_deg(8, resolution_px=(64, 64), refresh_hz=30)
 
 
@@ -66,7 +66,7 @@ def grating(direction_deg, sf_cpp, tf_cpf, side=96, frames=11):
 
 
 def test_units_prefer_what_their_labels_say():
-    sensing = MotionSensing(n_scales=4, n_units=6, span=4.0, rng=3).double()
+    sensing = MotionSensing(n_scales=4, n_units=6, spread=4.0, rng=3).double()
     sensing.tau.data.fill_(4.0)  # sharp in time
     table = sensing.units()
     for unit in (0, 9, 14, 23):

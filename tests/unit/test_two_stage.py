@@ -9,7 +9,7 @@ import torch
 import neuroperc as npc
 from neuroperc.motion import FlowClips, MotionSensing, MotionStages, TwoStageMotion, flow_loss, train_flow
 
-SMALL = {"n_scales": 2, "n_units": 4, "span": 2.0, "n_iterations": 1}
+SMALL = {"n_scales": 2, "n_units": 4, "spread": 2.0, "n_iterations": 1}
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ SMALL = {"n_scales": 2, "n_units": 4, "span": 2.0, "n_iterations": 1}
         ({"n_scales": 0}, ValueError, "n_scales must be a whole number of at least 1, got 0"),
         ({"n_units": 2.5}, TypeError, "n_units must be a whole number"),
         ({"n_scales": 1, "n_units": 6}, ValueError, "channels must be a multiple of 4"),
-        ({"span": 1.0}, ValueError, "span must be above 1"),
+        ({"spread": 1.0}, ValueError, "spread must be above 1"),
         ({"n_frames": 5}, ValueError, "n_frames must be a whole number of at least 6, got 5"),
         ({"n_iterations": -1}, ValueError, "n_iterations must be a whole number of at least 0"),
         ({"n_iterations": 0, "higher_order": True}, ValueError, "n_iterations must be 1 or more with higher_order"),
@@ -61,9 +61,9 @@ def test_pictures_too_small_or_of_odd_sides():
     with pytest.raises(ValueError, match=r"movie must be of \d+ pixels or more on each side for its scales, got 8 x 8"):
         TwoStageMotion(n_iterations=1)(torch.zeros(1, 11, 1, 5, 7))
     with pytest.raises(ValueError, match="sides that are multiples of 8 pixels, got 20 x 24"):
-        MotionSensing(n_scales=2, span=2.0)(torch.zeros(1, 11, 1, 20, 24))
+        MotionSensing(n_scales=2, spread=2.0)(torch.zeros(1, 11, 1, 20, 24))
     with pytest.raises(ValueError, match="movie must be of 11 frames, got 12 frames"):
-        MotionSensing(n_scales=2, span=2.0)(torch.zeros(1, 12, 1, 24, 24))
+        MotionSensing(n_scales=2, spread=2.0)(torch.zeros(1, 12, 1, 24, 24))
     # The model itself repeats the last pixels, and cuts them off again.
     assert TwoStageMotion(**SMALL)(torch.rand(1, 11, 1, 20, 29)).shape == (1, 2, 20, 29)
 
@@ -149,8 +149,8 @@ def test_losses_that_cannot_be():
     with pytest.raises(TypeError, match="clips must be FlowClips"):
         train_flow(TwoStageMotion(**SMALL), still, steps=1)
     clips = FlowClips(torch.zeros(1, 11, 16, 16, dtype=torch.uint8), torch.zeros(1, 2, 16, 16), ["a"])
-    with pytest.raises(ValueError, match="warmup_share must be from 0 up to below 1"):
-        train_flow(TwoStageMotion(**SMALL), clips, steps=1, warmup_share=1.0)
+    with pytest.raises(ValueError, match="warmup must be from 0 up to below 1"):
+        train_flow(TwoStageMotion(**SMALL), clips, steps=1, warmup=1.0)
 
 
 def test_recorded_energy_is_that_of_the_stage():

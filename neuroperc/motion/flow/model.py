@@ -63,7 +63,7 @@ class TwoStageMotion(nn.Module):
 
     Parameters
     ----------
-    n_scales, n_units, span, radius_px, n_taps, n_frames, cell_px, edge
+    n_scales, n_units, spread, radius_px, n_taps, n_frames, cell_px, edge
         Of Stage I: see `MotionSensing`. `edge` also holds for the upsampling.
     n_iterations
         Of Stage II; 0 is Stage I and the decoder alone.
@@ -94,7 +94,7 @@ class TwoStageMotion(nn.Module):
     Examples
     --------
     >>> import torch, neuroperc as npc
-    >>> model = npc.motion.TwoStageMotion(n_scales=2, n_units=4, span=2.0, n_iterations=2)
+    >>> model = npc.motion.TwoStageMotion(n_scales=2, n_units=4, spread=2.0, n_iterations=2)
     >>> model(torch.rand(1, 11, 1, 32, 40)).shape
     torch.Size([1, 2, 32, 40])
     """
@@ -107,7 +107,7 @@ class TwoStageMotion(nn.Module):
         *,
         n_scales: int = 8,
         n_units: int = 32,
-        span: float = 16.0,
+        spread: float = 16.0,
         radius_px: int = 7,
         n_taps: int = 6,
         n_frames: int = 11,
@@ -124,7 +124,7 @@ class TwoStageMotion(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.stage1 = MotionSensing(
-                n_scales=n_scales, n_units=n_units, span=span, radius_px=radius_px, n_taps=n_taps, n_frames=n_frames,
+                n_scales=n_scales, n_units=n_units, spread=spread, radius_px=radius_px, n_taps=n_taps, n_frames=n_frames,
                 cell_px=cell_px, edge=edge, rng=seed,
             )  # fmt: skip
             c = n_scales * n_units
@@ -208,7 +208,7 @@ class TwoStageMotion(nn.Module):
         """Return the arguments that make this model, but for `random_state`."""
         s = self.stage1
         return {
-            "n_scales": s.n_scales, "n_units": s.n_units, "span": s.span, "radius_px": s.radius_px,
+            "n_scales": s.n_scales, "n_units": s.n_units, "spread": s.spread, "radius_px": s.radius_px,
             "n_taps": s.n_taps, "n_frames": s.n_frames, "cell_px": s.cell_px, "edge": s.edge,
             "n_iterations": self.n_iterations, "higher_order": self.features is not None,
         }  # fmt: skip

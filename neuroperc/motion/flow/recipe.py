@@ -96,7 +96,7 @@ def train_flow(
     batch_size: int = 2,
     learning_rate: float = 8e-5,
     weight_decay: float = 1e-6,
-    warmup_share: float = 0.05,
+    warmup: float = 0.05,
     clip_norm: float = 1.0,
     decay: float = 0.85,
     mixed_precision: str | None = None,
@@ -117,7 +117,7 @@ def train_flow(
         What it sees.
     steps, batch_size, learning_rate, weight_decay, clip_norm
         Defaults are the authors'.
-    warmup_share
+    warmup
         The rate rises linearly over this share of the steps and falls linearly to 0 over the rest.
     decay
         As of `flow_loss`.
@@ -148,9 +148,9 @@ def train_flow(
     2
     """
     check(isinstance(clips, FlowClips), "clips", "FlowClips", type(clips).__name__, error=TypeError)
-    check(0 <= warmup_share < 1, "warmup_share", "from 0 up to below 1", warmup_share)
+    check(0 <= warmup < 1, "warmup", "from 0 up to below 1", warmup)
     n_steps = integer("steps", steps)
-    peak = warmup_share * n_steps
+    peak = warmup * n_steps
 
     def cycle(step: int) -> float:
         return min((step + 1) / peak if peak else 1.0, (n_steps - step) / (n_steps - peak))

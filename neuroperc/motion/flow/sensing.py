@@ -124,8 +124,8 @@ class MotionSensing(EnergyUnits):
     ----------
     n_scales, n_units
         Scales, and units in each.
-    span
-        Ratio of the sizes of the first and the last scale; scale i shows the picture span^(-i / (n_scales - 1)) times
+    spread
+        Ratio of the sizes of the first and the last scale; scale i shows the picture spread^(-i / (n_scales - 1)) times
         its size, i = 1, ..., n_scales: the first one is shrunk already.
     radius_px
         Spatial kernels have 2 radius + 1 pixels.
@@ -163,7 +163,7 @@ class MotionSensing(EnergyUnits):
         *,
         n_scales: int = 8,
         n_units: int = 32,
-        span: float = 16.0,
+        spread: float = 16.0,
         radius_px: int = 7,
         n_taps: int = 6,
         n_frames: int = 11,
@@ -172,10 +172,10 @@ class MotionSensing(EnergyUnits):
         rng: int | np.random.Generator = 0,
     ) -> None:
         super().__init__(n_scales, n_units, radius_px, n_taps, n_frames, edge, rng)
-        check(positive("span", span) > 1, "span", "above 1", span)
+        check(positive("spread", spread) > 1, "spread", "above 1", spread)
         self.cell_px = integer("cell_px", cell_px)
-        self.span = float(span)
-        self.ratio = self.span ** (-1 / max(self.n_scales - 1, 1))
+        self.spread = float(spread)
+        self.ratio = self.spread ** (-1 / max(self.n_scales - 1, 1))
 
     @property
     def least_px(self) -> int:
