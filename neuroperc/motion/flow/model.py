@@ -124,8 +124,8 @@ class TwoStageMotion(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.stage1 = MotionSensing(
-                n_scales=n_scales, n_units=n_units, spread=spread, radius_px=radius_px, n_taps=n_taps, n_frames=n_frames,
-                cell_px=cell_px, edge=edge, rng=seed,
+                n_scales=n_scales, n_units=n_units, spread=spread, radius_px=radius_px, n_taps=n_taps,
+                n_frames=n_frames, cell_px=cell_px, edge=edge, rng=seed,
             )  # fmt: skip
             c = n_scales * n_units
             self.stage2 = MotionGraph(c, chunk_places=chunk_places) if n_iterations else None
