@@ -20,6 +20,18 @@ from .perceived import response_consistency as response_consistency
 from .perceived import second_order as second_order
 from .perceived import sintel_slow as sintel_slow
 from .perceived import temporal_flow as temporal_flow
+from .tuning import Tuning as Tuning
+from .tuning import contrast_statistics as contrast_statistics
+from .tuning import contrast_tuning as contrast_tuning
+from .tuning import direction_statistics as direction_statistics
+from .tuning import direction_tuning as direction_tuning
+from .tuning import frequency_tuning as frequency_tuning
+from .tuning import illusions as illusions
+from .tuning import opponent_index as opponent_index
+from .tuning import plaid_statistics as plaid_statistics
+from .tuning import plaid_tuning as plaid_tuning
+from .tuning import respond as respond
+from .tuning import speed_statistics as speed_statistics
 from .v1mt import SimoncelliHeeger as SimoncelliHeeger
 
 __all__ = [
@@ -32,17 +44,29 @@ __all__ = [
     "MotionStages",
     "SimoncelliHeeger",
     "TemporalFilters",
+    "Tuning",
     "TwoStageMotion",
+    "contrast_statistics",
+    "contrast_tuning",
+    "direction_statistics",
+    "direction_tuning",
     "flow_agreement",
     "flow_at",
     "flow_loss",
     "flow_report",
     "flow_training_clips",
+    "frequency_tuning",
     "huperflow",
+    "illusions",
     "kitti_session",
+    "opponent_index",
+    "plaid_statistics",
+    "plaid_tuning",
+    "respond",
     "response_consistency",
     "second_order",
     "sintel_slow",
+    "speed_statistics",
     "temporal_filters",
     "temporal_flow",
     "train_flow",

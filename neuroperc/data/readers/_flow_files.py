@@ -45,8 +45,8 @@ def csv_table(folder: str | os.PathLike[str], name: str, columns: Sequence[str],
         fail(str(path), "a table of comma-separated values", str(error), "Is it complete?")
     missing = [c for c in columns if c not in table]
     check(not missing, str(path), f"a table with the columns {', '.join(columns)}", f"no {', '.join(missing)}")
+    check(len(table) > 0, str(path), "a table of one row or more", "none")
     words = [c for c in columns if table[c].dtype.kind not in "iuf"]
     if words:
         fail(f"column {words[0]} of {path}", "numbers", repr(table[words[0]].iloc[0]), "Correct the file.")
-    check(len(table) > 0, str(path), "a table of one row or more", "none")
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -125,19 +126,20 @@ def trial_halves(trials: np.ndarray, n_splits: int, rng: np.random.Generator) ->
     return made
 
 
-def observer_halves(
-    trials: np.ndarray, observer: np.ndarray, n_splits: int, rng: np.random.Generator
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Divide the people into two equal halves; all divisions when there are fewer than `n_splits`."""
-    from itertools import combinations
-
-    each = person_means(trials, observer)
-    k = len(each)
-    sides = [c for c in combinations(range(k), k // 2)]
+def person_halves(people: np.ndarray, n_splits: int, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Divide people (k, n, 2) into two equal halves in every way, or in `n_splits` random ones when there are more."""
+    size = len(people) // 2
+    sides = list(combinations(range(len(people)), size))
     pairs = [(a, b) for a in sides for b in sides if a < b and not set(a) & set(b)]
     if len(pairs) > n_splits:
         pairs = [pairs[i] for i in rng.choice(len(pairs), n_splits, replace=False)]
-    return [(np.nanmean(each[list(a)], 0), np.nanmean(each[list(b)], 0)) for a, b in pairs]
+    return [(_present_mean(people[list(a)]), _present_mean(people[list(b)])) for a, b in pairs]
+
+
+def _present_mean(values: np.ndarray) -> np.ndarray:
+    """Return the mean over the first axis of what is there; 0, the middle of all, where nothing is."""
+    there = np.isfinite(values)
+    return np.where(there, values, 0).sum(0) / np.maximum(there.sum(0), 1)
 
 
 def person_means(trials: np.ndarray, observer: np.ndarray) -> np.ndarray:

@@ -133,10 +133,15 @@ def flow_agreement(
 
     Examples
     --------
-    See `FlowAgreement`.
-
-    >>> FlowAgreement.__doc__ is not None
-    True
+    >>> import numpy as np, pandas as pd, neuroperc as npc
+    >>> rng = np.random.default_rng(0)
+    >>> truth = rng.normal(size=(90, 2))
+    >>> table = pd.DataFrame({"movie": np.repeat(list("abc"), 30), "subset": "all"})
+    >>> shared = 0.5 * rng.normal(size=(90, 2))
+    >>> data = npc.data.PerceivedFlow("made", table, human=truth + shared, truth=truth)
+    >>> like_people = flow_agreement(truth + shared + 0.3 * rng.normal(size=(90, 2)), data, rng=0).table
+    >>> bool(like_people.low["difference_uv"] > 0), bool(like_people.low["partial_uv"] > 0.5)
+    (True, True)
     """
     n = len(data)
     model = as_flow("prediction", prediction, n)
@@ -144,35 +149,42 @@ def flow_agreement(
     check(0 < level < 1, "level", "between 0 and 1", level, "Use 0.95.")
     generator = as_rng(rng)
     made = ms.measures(ms.Flows(*(data.as_on_disk(flow) for flow in (model, data.human, data.truth))))
-    made |= _with_ceilings(made, data, generator)
+    made |= _corrected(made, ceilings(data, generator))
     movies = data.table["movie"].to_numpy()
     return _agreement(made, movies, level, integer("n_resamples", n_resamples, minimum=2), generator)
 
 
-def _with_ceilings(
-    made: Mapping[str, ms.Measure], data: PerceivedFlow, rng: np.random.Generator
-) -> dict[str, ms.Measure]:
-    """Add reliabilities and the differences that they correct."""
-    if data.trials is None:
+def ceilings(data: PerceivedFlow, rng: np.random.Generator, n_splits: int = _N_SPLITS) -> dict[str, ms.Measure]:
+    """Return the reliability of the mean response, by `trials` of these people and by `people`, where known."""
+    if data.trials is None or data.observer is None:
         return {}
-    people = len(np.unique(data.observer))
     trials = data.as_on_disk(data.trials)
-    halves = {"trials": ms.trial_halves(trials, _N_SPLITS, rng)} if len(trials) > people else {}
-    if people > 1 and people % 2 == 0:
-        halves["people"] = ms.observer_halves(trials, data.observer, _N_SPLITS, rng)
-    elif people > 1:
-        halves["people"] = ms.trial_halves(ms.person_means(trials, data.observer), _N_SPLITS, rng)
+    people = ms.person_means(trials, data.observer)
+    n = len(people)
     found: dict[str, ms.Measure] = {}
-    for name, sides in halves.items():
-        factor = people / (2 * (people // 2)) if name == "people" else 1.0
+    if len(trials) > n:
+        halves = ms.trial_halves(trials, n_splits, rng)
+        found["trials"] = lambda w: ms.reliability(w, halves)
+    if n > 1:
+        sides = ms.person_halves(people, n_splits, rng)
+        longer = n / (2 * (n // 2))  # Spearman and Brown once more when one of an odd number was left out
 
-        def ceiling(w: np.ndarray, sides: Any = sides, factor: float = factor) -> np.ndarray:
+        def over_people(w: np.ndarray) -> np.ndarray:
             r = ms.reliability(w, sides)
-            return factor * r / (1 + (factor - 1) * r)
+            return longer * r / (1 + (longer - 1) * r)
+
+        found["people"] = over_people
+    return found
+
+
+def _corrected(made: Mapping[str, ms.Measure], known: Mapping[str, ms.Measure]) -> dict[str, ms.Measure]:
+    """Return the ceilings, and the differences in which they correct r_human."""
+    found: dict[str, ms.Measure] = {}
+    for name, ceiling in known.items():
 
         def corrected(w: np.ndarray, ceiling: ms.Measure = ceiling) -> np.ndarray:
-            root = ceiling(w)
-            return made["r_human_uv"](w) / np.sqrt(np.where(root > 0, root, np.nan)) - made["r_truth_uv"](w)
+            value = ceiling(w)
+            return made["r_human_uv"](w) / np.sqrt(np.where(value > 0, value, np.nan)) - made["r_truth_uv"](w)
 
         found[f"ceiling_{name}"] = ceiling
         found[f"difference_uv_corrected_{name}"] = corrected
@@ -202,7 +214,9 @@ def _agreement(
         low, high = np.quantile(drawn, tails) if len(drawn) > n_resamples / 2 else (np.nan, np.nan)
         without[name] = measure(left_out) if len(labels) > 1 else np.full(1, np.nan)
         rows[name] = (estimate, low, high, *_jackknife(name, estimate, without[name], level))
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "low", "high", "low_movies", "high_movies"])
+    table = pd.DataFrame.from_dict(
+        rows, orient="index", columns=["estimate", "low", "high", "low_movies", "high_movies"]
+    )
     table.index.name = "measure"
     of = f"{100 * level:g} % interval over probes {'' if alone else 'within movies '}(and over movies, by jackknife)"
     return FlowAgreement(table, pd.DataFrame(without, index=pd.Index(labels, name="movie")), of, n, len(labels))

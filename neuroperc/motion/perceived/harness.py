@@ -24,7 +24,7 @@ from ...data import (
     read_temporal_flow,
 )
 from . import _measures as ms
-from .agreement import flow_agreement
+from .agreement import ceilings, flow_agreement
 
 Predictions = Mapping[str, Any]
 _SPLITS_OF_CEILING = 200
@@ -105,7 +105,7 @@ def flow_report(
     >>> table = pd.DataFrame({"movie": np.repeat(list("abc"), 30), "subset": "all"})
     >>> data = npc.data.PerceivedFlow("made", table, human=0.8 * truth, truth=truth)
     >>> report = flow_report(data, {"truth": truth})
-    >>> report.mean("epe_truth").tolist(), round(report.people.gain.iloc[0], 3)
+    >>> report.mean("epe_truth").tolist(), round(float(report.people.gain.iloc[0]), 3)
     ([0.0], 0.8)
     """
     from ...data.perceived_flow import as_flow
@@ -150,27 +150,20 @@ def _people(data: PerceivedFlow, rng: np.random.Generator) -> dict[str, Any]:
         "gain": (speeds[0] * speeds[1]).sum() / (speeds[1] ** 2).sum(),
         "speed_ratio": speeds[0].mean() / speeds[1].mean(),
         "epe_zero": speeds[0].mean(), "epe_movie": steady, "consistency": made["consistency"],
-        "ceiling_trials": np.nan, "ceiling_people": np.nan, "r_between": np.nan,
+        "ceiling_trials": np.nan, "ceiling_people": np.nan, "r_between": _between(data, ones),
     }  # fmt: skip
-    return found | _ceilings(data, ones, rng)
+    known = ceilings(data, rng, _SPLITS_OF_CEILING)
+    return found | {f"ceiling_{name}": float(measure(ones)[0]) for name, measure in known.items()}
 
 
-def _ceilings(data: PerceivedFlow, ones: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
+def _between(data: PerceivedFlow, ones: np.ndarray) -> float:
+    """Return the mean correlation of two people, over the probes that both answered."""
     if data.trials is None or data.observer is None:
-        return {}
-    trials = data.as_on_disk(data.trials)
-    each = ms.person_means(trials, data.observer)
-    found: dict[str, float] = {}
-    if len(trials) > len(each):
-        halves = ms.trial_halves(trials, _SPLITS_OF_CEILING, rng)
-        found["ceiling_trials"] = float(ms.reliability(ones, halves)[0])
-    if len(each) > 1:
-        pairs = [(each[i], each[j]) for i in range(len(each)) for j in range(i)]
-        between = [ms.correlation(np.isfinite(a + b).all(1)[None] * 1.0, *np.nan_to_num([a, b]))[0] for a, b in pairs]
-        r = float(np.mean(between))
-        # Spearman-Brown from single people to the mean over all of them.
-        found |= {"r_between": r, "ceiling_people": len(each) * r / (1 + (len(each) - 1) * r)}
-    return found
+        return np.nan
+    people = ms.person_means(data.as_on_disk(data.trials), data.observer)
+    pairs = [(people[i], people[j]) for i in range(len(people)) for j in range(i)]
+    r = [ms.correlation(ones * np.isfinite(a + b).all(1), *np.nan_to_num([a, b]))[0] for a, b in pairs]
+    return float(np.mean(r)) if r else np.nan
 
 
 def sintel_slow(

@@ -19,6 +19,7 @@ STAGES: tuple[Stage, ...] = ("v1_linear", "v1_energy", "v1", "mt_linear", "mt")
 Pool = Literal["mean", "center", "map"]
 
 _MEMORY = 2**25  # numbers of the V1 population held at a time
+_BLOCK = 64
 
 
 class SimoncelliHeeger(nn.Module):
@@ -77,6 +78,10 @@ class SimoncelliHeeger(nn.Module):
     >>> model(torch.full((1, 9, 1, 37, 37), 0.5)).round(decimals=3).unique()
     tensor([0.1000])
     """
+
+    time_dim = 1
+    #: What `record` hands over as it is.
+    preprocess = "linear light"
 
     def __init__(
         self,
@@ -144,32 +149,45 @@ class SimoncelliHeeger(nn.Module):
     def _block(self, frames: Tensor) -> Tensor:
         maps = []
         for octave in range(self.n_scales):
-            linear = self._linear(frames, octave)  # (batch, units, time, h, w)
-            maps.append(linear if self.stage == "v1_linear" else self._v1(linear, octave))
+            maps.append(self._scale(frames, octave))
             if octave + 1 < self.n_scales:
-                frames = _along_all(frames, self.binomial.to(frames), 2**octave)
+                for axis in (1, 2, 3):
+                    folded, size = _folded(frames, 2**octave), frames.shape
+                    frames = _unfolded(
+                        _along(folded, self.binomial.to(frames), axis)[:, None], 2**octave, size, folded
+                    )[:, 0]
         if self.stage.startswith("v1"):
             return self._pooled(torch.cat(_cropped(maps), 1))
-        weights = self.weights.to(frames)
-        parts = [_steered(weights, m) for m in maps]
-        blurs = [_blurred(p, self.mt_blur.to(p), 2**s) for s, p in enumerate(parts)]
-        return self._pooled(self._mt(torch.stack(_cropped(blurs)).sum(0)))
+        return self._pooled(self._mt(torch.stack(_cropped(maps)).sum(0)))
+
+    def _scale(self, frames: Tensor, octave: int) -> Tensor:
+        """Return (batch, units, time, h, w): V1, or the weighted and pooled input of MT, of the movie halved in places.
+
+        Every 2^octave-th pixel and frame, from each of the starting points, is a movie of its own.
+        """
+        folded = _folded(frames, 2**octave)
+        maps = self._linear(folded, octave)
+        if self.stage != "v1_linear":
+            maps = self._v1(maps)
+        if self.stage.startswith("mt"):
+            maps = _blurred(_steered(self.weights.to(maps), maps), self.mt_blur.to(maps))
+        return _unfolded(maps, 2**octave, frames.shape, folded)
 
     def _linear(self, frames: Tensor, octave: int) -> Tensor:
         """Take all ten third derivatives by separable taps and steer them to the units."""
         batch, time = frames.shape[:2]
-        taps, dilation = self.taps.to(frames), 2**octave
+        taps = self.taps.to(frames)
         x, y, t = (list(orders) for orders in zip(*pop.ORDERS, strict=True))
-        made = nn.functional.conv2d(frames.flatten(0, 1)[:, None], taps[:, None, None], dilation=(1, dilation))
+        made = nn.functional.conv2d(frames.flatten(0, 1)[:, None], taps[:, None, None])
         upward = taps.flip(1)
-        made = nn.functional.conv2d(made[:, x], upward[y][:, None, :, None], groups=10, dilation=(dilation, 1))
+        made = nn.functional.conv2d(made[:, x], upward[y][:, None, :, None], groups=10)
         size = made.shape[-2:]
         made = made.view(batch, time, 10, -1).transpose(1, 2)
-        made = nn.functional.conv2d(made, upward[t][:, None, :, None], groups=10, dilation=(dilation, 1))
+        made = nn.functional.conv2d(made, upward[t][:, None, :, None], groups=10)
         return _steered(self.steering[octave].to(frames), made.unflatten(-1, size))
 
-    def _v1(self, linear: Tensor, octave: int) -> Tensor:
-        energy = pop.BLURRED * _blurred(pop.ENERGY * linear.square(), self.v1_blur.to(linear), 2**octave)
+    def _v1(self, linear: Tensor) -> Tensor:
+        energy = pop.BLURRED * _blurred(pop.ENERGY * linear.square(), self.v1_blur.to(linear))
         if self.stage == "v1_energy":
             return energy
         return 0.99 * energy / (0.98 * pop.V1_POOL * energy.sum(1, keepdim=True) + pop.SIGMA_SQUARED)
@@ -201,20 +219,45 @@ def _steered(weights: Tensor, maps: Tensor) -> Tensor:
     return (weights @ maps.flatten(2)).unflatten(2, maps.shape[2:])
 
 
-def _blurred(maps: Tensor, taps: Tensor, dilation: int) -> Tensor:
-    """Convolve height and width of (batch, channels, time, h, w) with symmetric taps."""
-    flat = maps.reshape(-1, 1, *maps.shape[-2:])
-    flat = nn.functional.conv2d(flat, taps[None, None, None], dilation=(1, dilation))
-    flat = nn.functional.conv2d(flat, taps[None, None, :, None], dilation=(dilation, 1))
-    return flat.view(*maps.shape[:3], *flat.shape[-2:])
+def _along(values: Tensor, taps: Tensor, axis: int) -> Tensor:
+    """Convolve one axis with symmetric taps, blocks of it as products with a banded matrix."""
+    values = values.movedim(axis, -1)
+    k = len(taps)
+    n = values.shape[-1] - k + 1
+    size = min(_BLOCK, n)
+    band = taps.new_zeros(size, size + k - 1)
+    band.scatter_(1, torch.arange(size, device=taps.device)[:, None] + torch.arange(k, device=taps.device),
+                  taps.expand(size, -1))  # fmt: skip
+    padded = nn.functional.pad(values, (0, -n % size))
+    made = padded.unfold(-1, size + k - 1, size).reshape(-1, size + k - 1) @ band.T  # one product, not one a row
+    return made.view(*values.shape[:-1], -1)[..., :n].movedim(-1, axis)
 
 
-def _along_all(frames: Tensor, taps: Tensor, dilation: int) -> Tensor:
-    """Convolve (batch, time, h, w) with symmetric taps along x, y and t."""
-    flat = _blurred(frames[:, None], taps, dilation)[:, 0]
-    size = flat.shape[-2:]
-    late = nn.functional.conv2d(flat.flatten(2)[:, None], taps[None, None, :, None], dilation=(dilation, 1))
-    return late[:, 0].unflatten(-1, size)
+def _blurred(maps: Tensor, taps: Tensor) -> Tensor:
+    """Convolve height and width of (..., h, w)."""
+    return _along(_along(maps, taps, -1), taps, -2)
+
+
+def _folded(frames: Tensor, every: int) -> Tensor:
+    """From (batch, time, h, w) to (batch * every^3, ...): each `every`-th frame and pixel as a movie of its own."""
+    if every == 1:
+        return frames
+    t, h, w = (-n % every for n in frames.shape[1:])
+    padded = nn.functional.pad(frames, (0, w, 0, h, 0, t))
+    split = padded.unflatten(3, (-1, every)).unflatten(2, (-1, every)).unflatten(1, (-1, every))
+    return split.permute(0, 2, 4, 6, 1, 3, 5).flatten(0, 3)
+
+
+def _unfolded(maps: Tensor, every: int, shape: tuple[int, ...], folded: Tensor) -> Tensor:
+    """Put maps (batch * every^3, c, ...) made from `folded` back in place; leave out what the padding touched."""
+    if every == 1:
+        return maps
+    split = maps.unflatten(0, (shape[0], every, every, every))
+    joined = split.permute(0, 4, 5, 1, 6, 2, 7, 3).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+    for axis in (1, 2, 3):
+        lost = folded.shape[axis] - maps.shape[axis + 1]
+        joined = joined.narrow(axis + 1, 0, shape[axis] - every * lost)
+    return joined
 
 
 def _cropped(maps: list[Tensor]) -> list[Tensor]:

@@ -1,0 +1,5 @@
+"""In-silico physiology: tuning of any model of movies, with statistics."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
