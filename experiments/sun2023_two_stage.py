@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.nn import functional
 
 from neuroperc import plot as npplot
 from neuroperc import stimuli
@@ -22,7 +23,7 @@ from neuroperc.data import StimulusSet
 from neuroperc.display import Display
 from neuroperc.experiment import Measured, Result
 from neuroperc.metrics import endpoint_error
-from neuroperc.motion import FlowClips, TwoStageMotion, flow_training_clips, kitti_session, train_flow
+from neuroperc.motion import FlowClips, TwoStageMotion, flow_training_clips, kitti_session, plaid_tuning, train_flow
 
 FPS, PX_PER_DEG, N_DIRECTIONS = 30.0, 8.0, 12  # of the test stimuli, and directions of gratings and plaids
 GRATINGS = [(sf, tf) for sf in (0.5, 1.0, 2.0) for tf in (1.875, 3.75, 7.5)]  # cycles per degree, hertz
@@ -68,7 +69,7 @@ def _run(config: Config, progress: bool) -> Measured:
         models["two_stage"] = TwoStageMotion.pretrained(config.save)  # measured as it is stored
     values: dict[str, Any] = {"n_parameters": {k: _size(m) for k, m in models.items()}}
     held_out, intervals = _held_out(models, test, config.seed)
-    tuning = _tuning(models["two_stage"])
+    tuning = _tuning(models["two_stage"], min(config.n_samples, 2))
     values |= held_out | tuning[0] | _illusions(models, config)
     people, deviations = _people(models)
     values |= people.pop("values")
@@ -142,10 +143,11 @@ def _held_out(models: dict[str, TwoStageMotion], test: FlowClips, seed: int) -> 
     less = each["stage1_alone"] - each["two_stage"]
     drawn = np.random.default_rng(seed).integers(len(less), size=(2000, len(less)))
     by_step = [float(np.nanmean(endpoint_error(flow, truth), axis=(1, 2)).mean()) for flow in steps]
-    values = {
-        "epe_px": means, "epe_less_px": float(less.mean()), "epe_by_kind_px": kinds, "epe_by_iteration_px": by_step,
-        "epe_farneback_px": means if "farneback" in means else None, "epe_dis_px": means if "dis" in means else None,
+    values: dict[str, Any] = {
+        "epe_all_px": means, "epe_by_kind_px": kinds, "epe_by_iteration_px": by_step, "epe_less_px": float(less.mean()),
     }  # fmt: skip
+    for key, other in (("epe_px", "stage1_alone"), ("epe_farneback_px", "farneback"), ("epe_dis_px", "dis")):
+        values[key] = {name: means[name] for name in ("two_stage", other)} if other in means else None
     return values, {"epe_less_px": np.quantile(less[drawn].mean(1), [0.025, 0.975])}
 
 
@@ -172,60 +174,34 @@ def _display(side: int = 64) -> tuple[Display, dict[str, Any]]:
     return display, {"size_deg": side / PX_PER_DEG, "duration_s": 11 / FPS}
 
 
-@torch.no_grad()
-def _responses(model: TwoStageMotion, shown: StimulusSet) -> list[np.ndarray]:
-    """Return mean energy (stimuli, units) of Stage I and every iteration, without the places at the border."""
-    parts = [model.stages(movies, encoding="srgb").energy for _, movies in shown.batches(12, encoding="srgb")]
-    return [torch.cat([p[..., 1:-1, 1:-1].mean((2, 3)) for p in each]).numpy() for each in zip(*parts, strict=True)]
-
-
-def _tuning(model: TwoStageMotion) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Pattern index Z_p - Z_c of every unit of every stage, with gratings and 120 degree plaids in 12 directions."""
+def _tuning(model: TwoStageMotion, n_phases: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Pattern index Z_p - Z_c of every unit, each with the grating that drives it best, in 12 directions."""
     display, shown = _display()
-    directions = np.arange(N_DIRECTIONS) * 360 / N_DIRECTIONS
-    curves = []
-    for sf, tf in GRATINGS:
-        common = {"sf_cpd": sf, "tf_hz": tf, "direction_deg": directions.tolist(), **shown}
-        alone = stimuli.gratings(display, contrast=0.5, **common)
-        both = stimuli.plaids(display, component_contrast=0.25, **common)
-        curves.append((_responses(model, alone), _responses(model, both)))
-    found, index = {}, {}
-    for stage in range(model.n_iterations + 1):
-        grating, plaid = (
-            np.stack([c[kind][stage] for c in curves]) for kind in (0, 1)
-        )  # (gratings, directions, units)
-        best = grating.max(1).argmax(0)
-        units = np.arange(grating.shape[2])
-        z_p, z_c = pattern_component(grating[best, :, units], plaid[best, :, units])
-        name = "stage1" if stage == 0 else f"iteration_{stage}"
-        index[name] = (z_p - z_c).tolist()
-        found[name] = {
-            "median_index": float(np.median(z_p - z_c)),
-            "pattern": int((z_p - np.maximum(z_c, 0) >= 1.28).sum()),
-            "component": int((z_c - np.maximum(z_p, 0) >= 1.28).sum()), "units": len(units),
-        }  # fmt: skip
-    last = f"iteration_{model.n_iterations}"
-    medians = {"stage1": found["stage1"]["median_index"], "stage2": found[last]["median_index"]}
-    return {"pattern_index": medians, "tuning": found | {"directions": N_DIRECTIONS}}, index
 
+    def energies(movies: Tensor) -> Tensor:
+        """Mean energy (batch, stages * units), without the places at the border."""
+        return torch.cat([e[..., 1:-1, 1:-1].mean((2, 3)) for e in model.stages(movies).energy], 1)
 
-def pattern_component(grating: np.ndarray, plaid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return Z_p and Z_c of curves (units, directions); components lie 60 degrees to each side of the plaid."""
-    n = grating.shape[1]
-    third = n // 6
-    component = np.roll(grating, third, 1) + np.roll(grating, -third, 1)
-
-    def r(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
-        return (a * b).sum(1) / np.maximum(np.sqrt((a**2).sum(1) * (b**2).sum(1)), 1e-12)
-
-    p, c, both = r(plaid, grating), r(plaid, component), r(grating, component)
-
-    def z(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        partial = (a - b * both) / np.sqrt(np.maximum((1 - b**2) * (1 - both**2), 1e-12))
-        return np.arctanh(np.clip(partial, -1 + 1e-6, 1 - 1e-6)) * np.sqrt(n - 3)
-
-    return z(p, c), z(c, p)
+    found = [
+        plaid_tuning(
+            energies, display, sf_cpd=sf, tf_hz=tf, n_directions=N_DIRECTIONS, contrast=0.5, n_phases=n_phases, rng=0,
+            **shown,
+        )
+        for sf, tf in GRATINGS
+    ]  # fmt: skip
+    best = np.stack([each.responses["gratings"].mean(0).max(0) for each in found]).argmax(0)
+    every = np.stack([each.table["index"].to_numpy() for each in found])[best, np.arange(len(best))]
+    kinds = np.stack([each.table["kind"].to_numpy() for each in found])[best, np.arange(len(best))]
+    names = ["stage1", *(f"iteration_{i + 1}" for i in range(model.n_iterations))]
+    index = dict(zip(names, every.reshape(len(names), -1), strict=True))
+    counts = {
+        name: {"median_index": float(np.median(index[name])), "units": len(of)}
+        | {kind: int((of == kind).sum()) for kind in ("pattern", "component", "unclassed")}
+        for name, of in zip(names, kinds.reshape(len(names), -1), strict=True)
+    }
+    medians = {"stage1": counts["stage1"]["median_index"], "stage2": counts[names[-1]]["median_index"]}
+    plain = {name: values.tolist() for name, values in index.items()}
+    return {"pattern_index": medians, "tuning": counts | {"n_directions": N_DIRECTIONS}}, plain
 
 
 def _illusions(models: dict[str, TwoStageMotion], config: Config) -> dict[str, Any]:
@@ -276,8 +252,16 @@ def _people(models: dict[str, TwoStageMotion]) -> tuple[dict[str, Any], tuple[st
     if not (folder / "kitti_session1").is_dir():
         return {"values": dict.fromkeys(names)}, ("human flow not compared: NEUROPERC_DATA is not set",)
 
-    def clip(model: TwoStageMotion) -> Callable[[Tensor], Tensor]:
-        return lambda frames: model(frames[:, 2:13], encoding="srgb")
+    def clip(model: TwoStageMotion, smaller: int) -> Callable[[Tensor], Tensor]:
+        def flow(frames: Tensor) -> Tensor:
+            size = frames.shape[-2:]
+            small = [n // smaller for n in size]
+            middle = functional.interpolate(frames[0, 2:13], small, mode="bilinear", antialias=True)[None].clamp(0, 1)
+            seen = model(middle, encoding="srgb")
+            gain = torch.tensor([size[1] / small[1], size[0] / small[0]])[:, None, None]
+            return functional.interpolate(seen, size, mode="bilinear") * gain
+
+        return flow
 
     def pair(algorithm: Callable[..., np.ndarray]) -> Callable[[Tensor], Tensor]:
         def flow(frames: Tensor) -> Tensor:
@@ -287,9 +271,11 @@ def _people(models: dict[str, TwoStageMotion]) -> tuple[dict[str, Any], tuple[st
 
         return flow
 
-    callables = {name: clip(model) for name, model in models.items()}
+    # Speeds in these movies are beyond those of the training clips: at a quarter of the size they are not.
+    callables = {name: clip(model, 4) for name, model in models.items()}
+    callables["two_stage_full_size"] = clip(models["two_stage"], 1)
     callables |= {name: pair(algorithm) for name, algorithm in algorithms().items()}
-    shown = {name: "clip" if name in models else "pair" for name in callables}
+    shown = {name: "pair" if name in algorithms() else "clip" for name in callables}
     report = kitti_session(folder / "kitti_session1", folder / "huperflow", callables, shown=shown, rng=0)
     rows = report.models.set_index(["model", "measure"])
     wanted = {"r_human": "r_human_uv", "r_truth": "r_truth_uv", "partial": "partial_uv", "epe_human": "epe_human"}
@@ -328,7 +314,7 @@ def plot(result: Result) -> Figure:
             loss.plot(np.linspace(0, result.config["steps"], len(values)), values, label=_NAMES[name], lw=1)
         loss.set(xlabel="step", ylabel="training loss (px per frame)", yscale="log")
         loss.legend()
-        means = result.values["epe_px"]
+        means = result.values["epe_all_px"]
         errors.barh([_NAMES[name] for name in means], list(means.values()), color="0.6")
         errors.set(xlabel="end-point error, held-out clips (px per frame)")
         every = np.concatenate([np.asarray(v) for v in result.data["index"].values()])
