@@ -146,8 +146,12 @@ def _held_out(models: dict[str, TwoStageMotion], test: FlowClips, seed: int) -> 
     values: dict[str, Any] = {
         "epe_all_px": means, "epe_by_kind_px": kinds, "epe_by_iteration_px": by_step, "epe_less_px": float(less.mean()),
     }  # fmt: skip
-    for key, other in (("epe_px", "stage1_alone"), ("epe_farneback_px", "farneback"), ("epe_dis_px", "dis")):
-        values[key] = {name: means[name] for name in ("two_stage", other)} if other in means else None
+    shapes = np.isin(test.kind, ("textured", "plain"))
+    on_shapes = {name: float(errors[shapes].mean()) for name, errors in each.items()}
+    pairs_of = {"epe_px": ("stage1_alone", means), "epe_farneback_px": ("farneback", means), "epe_dis_px": ("dis", means),
+                "epe_shapes_farneback_px": ("farneback", on_shapes), "epe_shapes_dis_px": ("dis", on_shapes)}  # fmt: skip
+    for key, (other, of) in pairs_of.items():
+        values[key] = {name: of[name] for name in ("two_stage", other)} if other in of else None
     return values, {"epe_less_px": np.quantile(less[drawn].mean(1), [0.025, 0.975])}
 
 
@@ -308,7 +312,7 @@ def _shown(model: TwoStageMotion, test: FlowClips) -> list[dict[str, Any]]:
 def plot(result: Result) -> Figure:
     """Draw training, errors, an example, and the pattern index of Stage I and Stage II."""
     with npplot.style():
-        canvas = npplot.figure(2, 3, width_in=10, height_in=6)
+        canvas = npplot.figure(2, 3, width_in=4, height_in=3.2)
         loss, errors, index, *rest = canvas.axes
         for name, values in result.data["loss"].items():
             loss.plot(np.linspace(0, result.config["steps"], len(values)), values, label=_NAMES[name], lw=1)
@@ -325,8 +329,9 @@ def plot(result: Result) -> Figure:
         index.axvline(0, color="0.3", lw=0.8)
         index.set(xlabel="Z_p - Z_c (component | pattern)", ylabel="units")
         index.legend()
-        for ax, example in zip(rest, result.data["shown"], strict=False):
+        for ax, example, title in zip(rest, result.data["shown"], ("textured shapes", "plain shapes"), strict=False):
             _example(ax, example)
+            ax.set_title(f"held out: {title}")
         _bars(rest[2], result)
     return canvas
 
@@ -343,7 +348,7 @@ def _example(ax: Any, example: dict[str, Any]) -> None:
     for key, color in (("truth", "tab:green"), ("seen", "tab:red")):
         u, v = np.asarray(example[key], dtype=float)
         ax.quiver(at, at, u, v, color=color, scale=40, width=0.008, label={"truth": "true", "seen": "model"}[key])
-    ax.legend(loc="upper right")
+    ax.legend(loc="upper right", frameon=True)
     ax.set_axis_off()
 
 
