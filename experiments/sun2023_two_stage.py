@@ -148,9 +148,11 @@ def _held_out(models: dict[str, TwoStageMotion], test: FlowClips, seed: int) -> 
     }  # fmt: skip
     shapes = np.isin(test.kind, ("textured", "plain"))
     on_shapes = {name: float(errors[shapes].mean()) for name, errors in each.items()}
-    pairs_of = {"epe_px": ("stage1_alone", means), "epe_farneback_px": ("farneback", means), "epe_dis_px": ("dis", means),
-                "epe_shapes_farneback_px": ("farneback", on_shapes), "epe_shapes_dis_px": ("dis", on_shapes)}  # fmt: skip
-    for key, (other, of) in pairs_of.items():
+    compared = (
+        ("epe_px", "stage1_alone", means), ("epe_farneback_px", "farneback", means), ("epe_dis_px", "dis", means),
+        ("epe_shapes_farneback_px", "farneback", on_shapes), ("epe_shapes_dis_px", "dis", on_shapes),
+    )  # fmt: skip
+    for key, other, of in compared:
         values[key] = {name: of[name] for name in ("two_stage", other)} if other in of else None
     return values, {"epe_less_px": np.quantile(less[drawn].mean(1), [0.025, 0.975])}
 
