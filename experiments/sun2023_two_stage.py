@@ -26,6 +26,7 @@ from neuroperc.metrics import endpoint_error
 from neuroperc.motion import FlowClips, TwoStageMotion, flow_training_clips, kitti_session, plaid_tuning, train_flow
 
 FPS, PX_PER_DEG, N_DIRECTIONS = 30.0, 8.0, 12  # of the test stimuli, and directions of gratings and plaids
+_NETWORKS = ("stage1_alone", "two_stage")
 GRATINGS = [(sf, tf) for sf in (0.5, 1.0, 2.0) for tf in (1.875, 3.75, 7.5)]  # cycles per degree, hertz
 
 
@@ -66,6 +67,8 @@ def _run(config: Config, progress: bool) -> Measured:
     models, history = _trained(config, progress)
     if config.save:
         models["two_stage"].save(config.save, note=_note(config, history))
+        for state in _states(config):
+            state.unlink(missing_ok=True)  # the next run trains anew
         models["two_stage"] = TwoStageMotion.pretrained(config.save)  # measured as it is stored
     values: dict[str, Any] = {"n_parameters": {k: _size(m) for k, m in models.items()}}
     held_out, intervals = _held_out(models, test, config.seed)
@@ -82,19 +85,24 @@ def _size(model: TwoStageMotion) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
+def _states(config: Config) -> list[Path]:
+    """Return the files that keep the state of training."""
+    return [Path(f"{config.checkpoint}.{name}.pt") for name in _NETWORKS if config.checkpoint]
+
+
 def _trained(config: Config, progress: bool) -> tuple[dict[str, TwoStageMotion], dict[str, Any]]:
     clips = flow_training_clips(
         config.n_train, size_px=config.size_px, augment=True, rng=np.random.default_rng((config.seed, 1))
     )
-    if config.checkpoint:
-        Path(config.checkpoint).parent.mkdir(parents=True, exist_ok=True)
+    states = _states(config) or [None, None]
     models, history = {}, {"loss": {}}
-    for name, n_iterations in (("stage1_alone", 0), ("two_stage", config.n_iterations)):
+    for name, state in zip(_NETWORKS, states, strict=True):
+        if state is not None:
+            state.parent.mkdir(parents=True, exist_ok=True)
         model = TwoStageMotion(
             n_scales=config.n_scales, n_units=config.n_units, spread=config.spread, radius_px=config.radius_px,
-            edge="replicate", n_iterations=n_iterations, random_state=config.seed,
+            edge="replicate", n_iterations=config.n_iterations if name == "two_stage" else 0, random_state=config.seed,
         )  # fmt: skip
-        state = f"{config.checkpoint}.{name}.pt" if config.checkpoint else None
         result = train_flow(
             model, clips, steps=config.steps, batch_size=config.batch_size, learning_rate=config.learning_rate,
             checkpoint=state, checkpoint_every=50, progress=progress, random_state=config.seed,
