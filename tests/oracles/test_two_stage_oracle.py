@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pytest
 import torch
 
 from neuroperc.motion import MotionSensing, TwoStageMotion
@@ -27,7 +26,6 @@ def test_sizes_are_the_published_ones():
     assert n_parameters(model) == 14_101_223
 
 
-@pytest.mark.slow
 def test_size_with_both_paths_is_the_published_one():
     model = TwoStageMotion(higher_order=True)
     assert n_parameters(model.features.units) == 3843
@@ -271,10 +269,31 @@ def their_readout(c):
     return shapes
 
 
-def their_file(c, n_scales, n_units):
+def their_second_path(c):
+    """Names and shapes of the higher-order path."""
+    w, shapes = (c // 8, c // 4, c // 2, c), {"ffv2.0.basic_encoder.conv1.weight": (c // 8, 3, 3, 7, 7)}
+    for layer, blocks in enumerate((1, 2, 2, 2)):
+        for block in range(blocks):
+            before = w[max(layer - 1, 0)] if block == 0 else w[layer]
+            at = f"ffv2.0.basic_encoder.layer{layer + 1}.{block}"
+            shapes[f"{at}.conv1.weight"] = (w[layer], before, 3, 3, 3)
+            shapes[f"{at}.conv2.weight"] = (w[layer], w[layer], 3, 3, 3)
+            if before != w[layer]:
+                shapes[f"{at}.downsample.0.weight"] = (w[layer], before, 1, 1, 1)
+    shapes |= {"ffv2.0.re_projection.0.weight": (c, c, 3, 3, 3), "ffv2.0.re_projection.0.bias": (c,)}
+    scalars = ("0.norm_sigma", "0.norm_k", "1.norm_sigma", "1.norm_k", "1.spontaneous_firing")
+    units = ("spatial_filter.sigmas", "spatial_filter.fs", "spatial_filter.gammas", "spatial_filter.psis")
+    units += ("spatial_filter.thetas", "temporal_filter.ft", "temporal_filter.tao")
+    shapes |= {f"ffv2.{name}": (1, 1) for name in scalars} | {f"ffv2.1.{name}": (1, c) for name in units}
+    shapes |= {"ffv2.1.spatial_filter.indices": (15,), "ffv2.1.temporal_filter.indices": (8,)}
+    shapes |= {"ffv2.1.temporal_pooling": (c, 8)}
+    return shapes | {"fuse.0.weight": (2 * c, 2 * c, 1, 1), "fuse.2.weight": (c, 2 * c, 3, 3)}
+
+
+def their_file(c, n_scales, n_units, second=False):
     """A state dict of that layout, filled with noise."""
     rng = np.random.default_rng(0)
-    shapes = their_layout(c, n_scales, n_units)
+    shapes = their_layout(c, n_scales, n_units) | (their_second_path(c) if second else {})
     return {name: torch.from_numpy(rng.normal(size=size)).float() for name, size in shapes.items()}
 
 
@@ -300,7 +319,23 @@ def test_published_layout_finds_its_places():
         torch.testing.assert_close(value.flatten(), theirs[name].flatten(), rtol=0, atol=0)
 
 
-@pytest.mark.slow
+def test_published_second_path_finds_its_places():
+    model = TwoStageMotion(n_scales=2, n_units=8, higher_order=True)
+    theirs = their_file(16, 2, 8, second=True)
+    ours = renamed(dict(theirs), model)
+    assert {n: v.shape for n, v in ours.items()} == {n: v.shape for n, v in model.state_dict().items()}
+    same = {
+        "ffv2.1.spatial_filter.gammas": "features.units.aspect",
+        "ffv2.1.norm_k": "features.units.gain",
+        "ffv2.0.norm_k": "features.gain",
+        "ffv2.0.basic_encoder.layer3.0.downsample.0.weight": "features.blocks.3.shortcut.weight",
+        "ffv2.0.basic_encoder.layer4.1.conv2.weight": "features.blocks.6.second.weight",
+        "fuse.2.weight": "fuse.2.weight",
+    }
+    for name, mine in same.items():
+        torch.testing.assert_close(ours[mine].flatten(), theirs[name].flatten(), rtol=0, atol=0)
+
+
 def test_a_file_of_the_published_layout_is_read(tmp_path):
     theirs = their_file(256, 8, 32)
     torch.save({"state_dict": {f"module.{name}": value for name, value in theirs.items()}}, tmp_path / "dual.pth")
