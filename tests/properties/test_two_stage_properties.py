@@ -90,6 +90,20 @@ def test_units_prefer_what_their_labels_say():
             assert best > answer(at[0], published_label, at[2])
 
 
+def test_tuned_units_peak_at_their_labels():
+    sensing, directions = MotionSensing(rng=1), np.arange(0, 360, 45.0)
+    with torch.no_grad():
+        movies = torch.cat([grating(d, 0.1, 0.12, side=64) for d in directions]).float()
+        energy = sensing(movies)[..., 2:-2, 2:-2].mean((2, 3)).numpy()
+    vector = np.exp(1j * np.deg2rad(directions)) @ energy
+    tuned = abs(vector) > 0.3 * energy.sum(0)
+    label = sensing.units()["direction_deg"].to_numpy()
+    off = abs((np.rad2deg(np.angle(vector)) - label + 180) % 360 - 180)[tuned]
+    assert tuned.sum() > 40  # of 256; the others prefer other frequencies
+    assert np.median(off) < 10
+    assert (off < 60).all()
+
+
 def test_energy_stays_finite_and_has_its_mean():
     sensing = MotionSensing()
     dark, noise = sensing(torch.zeros(1, 11, 1, 64, 64)), sensing(torch.rand(1, 11, 1, 64, 64))
