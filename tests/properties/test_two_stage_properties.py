@@ -96,12 +96,13 @@ def test_tuned_units_peak_at_their_labels():
         movies = torch.cat([grating(d, 0.1, 0.12, side=64) for d in directions]).float()
         energy = sensing(movies)[..., 2:-2, 2:-2].mean((2, 3)).numpy()
     vector = np.exp(1j * np.deg2rad(directions)) @ energy
-    driven = energy.max(0) > 4  # the mean over units; the others' answers are what normalisation leaves of a constant
+    # Driven above the mean over units, and by direction: what drives a unit of other frequencies says little of it.
+    chosen = (energy.max(0) > 4) & (abs(vector) > 0.3 * energy.sum(0))
     label = sensing.units()["direction_deg"].to_numpy()
-    off = abs((np.rad2deg(np.angle(vector)) - label + 180) % 360 - 180)[driven]
-    assert len(off) >= 30
+    off = abs((np.rad2deg(np.angle(vector)) - label + 180) % 360 - 180)[chosen]
+    assert len(off) >= 20
     assert np.median(off) < 10
-    assert off.max() < 45
+    assert off.max() < 30
 
 
 def test_energy_stays_finite_and_has_its_mean():
