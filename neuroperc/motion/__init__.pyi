@@ -2,6 +2,13 @@ from .energy import EnergyPyramid as EnergyPyramid
 from .energy import MotionEnergy as MotionEnergy
 from .energy import TemporalFilters as TemporalFilters
 from .energy import temporal_filters as temporal_filters
+from .flow import FlowClips as FlowClips
+from .flow import MotionSensing as MotionSensing
+from .flow import MotionStages as MotionStages
+from .flow import TwoStageMotion as TwoStageMotion
+from .flow import flow_loss as flow_loss
+from .flow import flow_training_clips as flow_training_clips
+from .flow import train_flow as train_flow
 from .perceived import FlowAgreement as FlowAgreement
 from .perceived import FlowReport as FlowReport
 from .perceived import flow_agreement as flow_agreement
@@ -30,18 +37,24 @@ from .v1mt import SimoncelliHeeger as SimoncelliHeeger
 __all__ = [
     "EnergyPyramid",
     "FlowAgreement",
+    "FlowClips",
     "FlowReport",
     "MotionEnergy",
+    "MotionSensing",
+    "MotionStages",
     "SimoncelliHeeger",
     "TemporalFilters",
     "Tuning",
+    "TwoStageMotion",
     "contrast_statistics",
     "contrast_tuning",
     "direction_statistics",
     "direction_tuning",
     "flow_agreement",
     "flow_at",
+    "flow_loss",
     "flow_report",
+    "flow_training_clips",
     "frequency_tuning",
     "huperflow",
     "illusions",
@@ -56,4 +69,5 @@ __all__ = [
     "speed_statistics",
     "temporal_filters",
     "temporal_flow",
+    "train_flow",
 ]
