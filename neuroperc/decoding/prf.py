@@ -27,7 +27,7 @@ def fit_prf(
     display: Display,
     hrf: Any,
     center_deg: tuple[float, float] = (0.0, 0.0),
-    sizes_deg: Any = (0.3, 0.5, 0.8, 1.2, 1.8, 2.6, 3.7, 5.2),
+    sizes_deg: Any = (0.5, 0.8, 1.2, 1.8, 2.6, 3.7, 5.5, 8.0),
     grid_step_deg: float = 0.75,
     max_eccentricity_deg: float | None = None,
     negative: bool = False,
@@ -53,7 +53,7 @@ def fit_prf(
     center_deg
         Where the movie's centre lies, x right and y up, from fixation.
     sizes_deg
-        Standard deviations of the grid.
+        Standard deviations of the grid; refinement stays between the smallest and the largest.
     grid_step_deg
         Distance of the grid's places.
     max_eccentricity_deg
@@ -213,8 +213,7 @@ def _reach(scene: _Scene, limit_deg: float | None) -> tuple[tuple[float, float],
 
 def _bounds(scene: _Scene, sizes: np.ndarray, limit_deg: float | None) -> tuple[np.ndarray, np.ndarray]:
     (x0, x1), (y0, y1) = _reach(scene, limit_deg)
-    pixel = min(np.abs(np.diff(scene.x)).min(), np.abs(np.diff(scene.y)).min())
-    smallest, largest = np.log(min(pixel / 2, sizes.min())), np.log(2 * max(np.ptp(scene.x), sizes.max()))
+    smallest, largest = np.log(sizes.min()), np.log(sizes.max())
     return np.array([x0, y0, smallest])[:, None], np.array([x1, y1, largest])[:, None]
 
 
