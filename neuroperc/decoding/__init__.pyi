@@ -1,6 +1,9 @@
+from .classification import Decoding as Decoding
+from .classification import decode_labels as decode_labels
 from .design import design as design
 from .design import fir_delays as fir_delays
 from .design import hemodynamic_response as hemodynamic_response
+from .permutation import permutation_test as permutation_test
 from .prf import fit_prf as fit_prf
 from .prf import predict_prf as predict_prf
 from .volumes import clean_bold as clean_bold
@@ -18,11 +21,12 @@ from .volumes import write_map as write_map
 from .volumes import write_nsd as write_nsd
 from .voxelwise import encode_voxels as encode_voxels
 from .voxelwise import noise_ceilings as noise_ceilings
-from .permutation import permutation_test as permutation_test
 from .voxelwise import voxel_weights as voxel_weights
 
 __all__ = [
+    "Decoding",
     "clean_bold",
+    "decode_labels",
     "design",
     "encode_voxels",
     "fir_delays",

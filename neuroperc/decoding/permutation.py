@@ -145,7 +145,7 @@ def permuted_rows(groups: Any, *, within: Any = None, rng: int | np.random.Gener
 
     Examples
     --------
-    >>> permuted_rows(["a", "a", "b", "b", "c", "c"], rng=1).tolist()
+    >>> permuted_rows(["a", "a", "b", "b", "c", "c"], rng=3).tolist()
     [4, 5, 2, 3, 0, 1]
     """
     labels = np.unique(np.asarray(groups), return_inverse=True)[1]
