@@ -92,6 +92,8 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     check(found.is_file(), "path", "a file that exists", str(found), "Check the folder and the name.")
     if found.suffix in (".hdf5", ".h5"):
         return _hdf5(found)
+    if found.suffix in (".mgh", ".mgz"):
+        return _mgh(found)
     with _readable(found):
         image = nibabel.load(found)
     if found.suffix == ".gii":
@@ -114,6 +116,18 @@ def _tr_s(image: Any, n_dims: int) -> float | None:
     per_second = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(image.header.get_xyzt_units()[1])
     zoom = float(image.header.get_zooms()[3])
     return zoom * per_second if per_second and zoom > 0 else None
+
+
+def _mgh(path: Path) -> Source:
+    """Read FreeSurfer's header here: nibabel's reader leaves the file open."""
+    from nibabel.freesurfer.mghformat import MGHHeader
+
+    with _readable(path), nibabel.openers.ImageOpener(path) as file:
+        header = MGHHeader.from_fileobj(file)
+        shape, affine, dtype = header.get_data_shape(), header.get_affine(), header.get_data_dtype()
+    shape = (*(int(n) for n in shape), 1)[:4]
+    check(len(shape) == 4 and 0 not in shape, path.name, "of at least one value and one volume", f"shape {shape}")
+    return Source(path, shape[:3], shape[3], np.asarray(affine, float), np.dtype(dtype), data=header.get_data_offset())
 
 
 def _gifti(path: Path, image: Any) -> Source:
@@ -165,7 +179,7 @@ def _readable(path: Path) -> Iterator[None]:
     """Turn what a library says about a broken file into the house message, with the file's name."""
     try:
         yield
-    except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, KeyError) as error:
+    except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, KeyError, TypeError) as error:
         raise ValueError(
             f"{path.name} must be a readable file of volumes ({_KINDS}), got {error}. Copy {path} again."
         ) from error

@@ -54,15 +54,19 @@ def resample_volume(
     """
     import nibabel
     from nilearn.image import resample_img
+    from nilearn.image.resampling import BoundingBoxError
 
     one_of("interpolation", interpolation, ("nearest", "linear", "continuous"))
     source, target = open_source(path), open_source(like)
     check(source.affine is not None and target.affine is not None, "path", "a volume with an affine", source.path.name)
-    image = resample_img(
-        nibabel.load(source.path), target_affine=target.affine, target_shape=target.shape, interpolation=interpolation,
-        copy_header=True, force_resample=True,
-    )  # fmt: skip
-    values = np.asarray(image.dataobj, dtype=np.float32)
+    try:
+        image = resample_img(
+            nibabel.load(source.path), target_affine=target.affine, target_shape=target.shape,
+            interpolation=interpolation, copy_header=True, force_resample=True,
+        )  # fmt: skip
+        values = np.asarray(image.dataobj, dtype=np.float32)
+    except BoundingBoxError:
+        values = np.zeros(1, np.float32)
     check(np.nan_to_num(values).any(), source.path.name, f"a volume that reaches into {target.path.name}",
           "nothing but 0 there", "Check both affines.")  # fmt: skip
     write_nifti(Path(out), [values.ravel(order="F")], n_volumes=1, shape=target.shape,
