@@ -20,10 +20,12 @@ NAMES = ("x_deg", "y_deg", "size_deg")
 
 @dataclass(frozen=True)
 class Config:
-    """Every how many-th voxel, shift of the response in volumes, simulated voxels and their r2, resamples, seed."""
+    """Every how many-th voxel, shift of the response in volumes, gain asked of responses below baseline, simulated voxels
+    and their r2, resamples, seed."""
 
     every: int
     shift_volumes: float
+    negative_gain: float
     n_simulated: int
     simulated_r2: float
     n_resamples: int
@@ -34,18 +36,23 @@ def run(config: Config) -> Measured:
     """Fit V1, compare with the reference, and recover simulated receptive fields."""
     bold, reference, movie, scene = _read(config)
     hrf = decoding.hemodynamic_response("spm", tr_s=TR_S, shift_s=config.shift_volumes * TR_S)
-    found = decoding.fit_prf(bold, movie, hrf=hrf, negative=True, **scene).to_dataframe()
+    found = decoding.fit_prf(bold, movie, hrf=hrf, negative_gain=config.negative_gain, **scene).to_dataframe()
     values = _compare(found, reference)
     draws = _resampled(found, reference, config)
     intervals = {k: np.quantile([d[k] for d in draws], [0.025, 0.975]).tolist() for k, v in values.items()
                  if np.ndim(v) == 0}  # fmt: skip
-    other = decoding.fit_prf(bold, movie, hrf=decoding.hemodynamic_response("glover", tr_s=TR_S), negative=True, **scene)
+    glover = decoding.hemodynamic_response("glover", tr_s=TR_S)
+    other = decoding.fit_prf(bold, movie, hrf=glover, negative_gain=config.negative_gain, **scene)
+    either = decoding.fit_prf(bold, movie, hrf=hrf, negative_gain=0.0, **scene).to_dataframe()
+    above = (reference["amplitude"] > 0).to_numpy() & (found["amplitude"] > 0).to_numpy()
     screen = (reference["x_deg"].abs() < 8.9) & (reference["y_deg"].abs() < 5)
     values |= {
         "n_voxels": len(found), "median_r2": float(found["r2"].median()),
         "median_reference_r2": float(reference["r2"].median()),
         "share_far": float((_distance(found, reference) > 1.5).mean()),
         "glover": _compare(other.to_dataframe(), reference) | {"median_r2": float(other.r2.median())},
+        "best_sign": _compare(either, reference),
+        "both_above_baseline": _compare(found[above], reference[above]) | {"n_voxels": int(above.sum())},
         "on_screen": _compare(found[screen], reference[screen]) | {"n_voxels": int(screen.sum())},
     }  # fmt: skip
     truth, fits = _simulate(movie, scene, hrf, config)

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from .._check import check, finite, integer, pair
+from .._check import check, finite, integer, non_negative, pair
 from ..display import Display
 
 _DAMPING = 1e-2
@@ -29,8 +29,8 @@ def fit_prf(
     center_deg: tuple[float, float] = (0.0, 0.0),
     sizes_deg: Any = (0.5, 0.8, 1.2, 1.8, 2.6, 3.7, 5.5, 8.0),
     grid_step_deg: float = 0.75,
-    max_eccentricity_deg: float | None = None,
-    negative: bool = False,
+    outside: float = 1.0,
+    negative_gain: float | None = None,
     n_steps: int = 30,
     voxels_per_batch: int = _BATCH,
     progress: bool = False,
@@ -56,10 +56,12 @@ def fit_prf(
         Standard deviations of the grid; refinement stays between the smallest and the largest.
     grid_step_deg
         Distance of the grid's places.
-    max_eccentricity_deg
-        Places are searched so far from fixation on each axis; None is 1.5 times the movie's half extent.
-    negative
-        Whether amplitudes below 0 are allowed.
+    outside
+        A centre may lie so many of its own sizes off the movie. Further out only a flank was stimulated, and place,
+        size and amplitude cannot be told apart.
+    negative_gain
+        A response below baseline is taken where it explains at least so much more of the variance than the best
+        response above it: where both fit, the picture is often the mirror image. None takes none.
     n_steps
         Of refinement; 0 returns the grid's best.
     voxels_per_batch
@@ -105,13 +107,18 @@ def fit_prf(
     check(np.all(np.isfinite(sizes) & (sizes > 0)), "sizes_deg", "finite and above 0", sizes_deg)
     integer("n_steps", n_steps, minimum=0)
     step = integer("voxels_per_batch", voxels_per_batch)
-    grid, shapes = _grid(scene, sizes, grid_step_deg, max_eccentricity_deg)
+    if negative_gain is not None:
+        non_negative("negative_gain", negative_gain)
+    grid, shapes = _grid(scene, sizes, grid_step_deg, non_negative("outside", outside))
     parts = []
     for start in tqdm(range(0, y.shape[1], step), disable=not progress, desc="pRF"):
         here = y[:, start : start + step]
-        began = _best_of_grid(here, grid, shapes, negative)
-        bounds = _bounds(scene, sizes, max_eccentricity_deg)
-        parts.append(_refine(here, began, scene, n_steps, negative, bounds))
+        found = _refine(here, grid[:, (shapes.T @ here).argmax(axis=0)], scene, n_steps, sizes, outside)
+        if negative_gain is not None:
+            mirror = _refine(-here, grid[:, (shapes.T @ here).argmin(axis=0)], scene, n_steps, sizes, outside)
+            mirror[3:5] *= -1
+            found = np.where(mirror[5] >= found[5] + negative_gain, mirror, found)
+        parts.append(found)
     return _labelled(np.concatenate(parts, axis=1), bold)
 
 
@@ -200,32 +207,22 @@ def _bold(bold: Any, scene: _Scene) -> np.ndarray:
     return y - y.mean(axis=0)
 
 
-def _reach(scene: _Scene, limit_deg: float | None) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the lowest and highest x and y that are searched."""
-    if limit_deg is not None:
-        return (-limit_deg, limit_deg), (-limit_deg, limit_deg)
-    found = []
-    for axis in (scene.x, scene.y):
-        middle, half = (axis.max() + axis.min()) / 2, (axis.max() - axis.min()) / 2
-        found.append((middle - 1.5 * half, middle + 1.5 * half))
-    return found[0], found[1]
+def _inside(theta: np.ndarray, scene: _Scene, sizes: np.ndarray, outside: float) -> np.ndarray:
+    """Return parameters brought within bounds: the grid's sizes, and at most `outside` sizes off the movie."""
+    size = np.clip(theta[2], np.log(sizes.min()), np.log(sizes.max()))
+    room = outside * np.exp(size)
+    x = np.clip(theta[0], scene.x.min() - room, scene.x.max() + room)
+    y = np.clip(theta[1], scene.y.min() - room, scene.y.max() + room)
+    return np.stack([x, y, size])
 
 
-def _bounds(scene: _Scene, sizes: np.ndarray, limit_deg: float | None) -> tuple[np.ndarray, np.ndarray]:
-    (x0, x1), (y0, y1) = _reach(scene, limit_deg)
-    smallest, largest = np.log(sizes.min()), np.log(sizes.max())
-    return np.array([x0, y0, smallest])[:, None], np.array([x1, y1, largest])[:, None]
-
-
-def _grid(
-    scene: _Scene, sizes: np.ndarray, step_deg: float, limit_deg: float | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _grid(scene: _Scene, sizes: np.ndarray, step_deg: float, outside: float) -> tuple[np.ndarray, np.ndarray]:
     """Return parameters (3, candidate) and their responses (volume, candidate), centred and of length 1."""
     check(step_deg > 0, "grid_step_deg", "above 0", step_deg)
-    (x0, x1), (y0, y1) = _reach(scene, limit_deg)
-    xs, ys = np.arange(x0, x1 + 1e-9, step_deg), np.arange(y0, y1 + 1e-9, step_deg)
     shapes, parameters = [], []
     for size in sizes:
+        room = outside * size
+        xs, ys = (_steps(axis.min() - room, axis.max() + room, step_deg) for axis in (scene.x, scene.y))
         gx, gy = _gauss(scene.x, xs, size), _gauss(scene.y, ys, size)
         found = np.einsum("thx,yh->txy", scene.movie @ gx.T, gy, optimize=True)
         shapes.append(found.reshape(len(found), -1))
@@ -238,16 +235,14 @@ def _grid(
     return np.concatenate(parameters, axis=1)[:, seen], all_shapes[:, seen] / length[seen]
 
 
+def _steps(low: float, high: float, step: float) -> np.ndarray:
+    return np.linspace(low, high, max(2, int(np.ceil((high - low) / step)) + 1))
+
+
 def _gauss(axis: np.ndarray, center: np.ndarray, size: float | np.ndarray) -> np.ndarray:
     z = (axis - np.asarray(center)[:, None]) / np.reshape(size, (-1, 1))
     found: np.ndarray = np.exp(-z * z / 2)
     return found
-
-
-def _best_of_grid(y: np.ndarray, grid: np.ndarray, shapes: np.ndarray, negative: bool) -> np.ndarray:
-    match = shapes.T @ y
-    best = (np.abs(match) if negative else match).argmax(axis=0)
-    return np.asarray(grid[:, best])
 
 
 def _response(scene: _Scene, theta: np.ndarray, *, slopes: bool = False) -> list[np.ndarray]:
@@ -268,30 +263,30 @@ def _response(scene: _Scene, theta: np.ndarray, *, slopes: bool = False) -> list
     return [scene.kernel @ each for each in found]
 
 
-def _linear(y: np.ndarray, shape: np.ndarray, negative: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _linear(y: np.ndarray, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the centred response, its amplitude and the squared error of each voxel."""
     centred = shape - shape.mean(axis=0)
     power = (centred * centred).sum(axis=0)
     amplitude = (centred * y).sum(axis=0) / np.where(power > 0, power, 1.0)
-    amplitude = amplitude if negative else np.clip(amplitude, 0, None)
+    amplitude = np.clip(amplitude, 0, None)
     error = ((y - amplitude * centred) ** 2).sum(axis=0)
     return centred, amplitude, error
 
 
 def _refine(
-    y: np.ndarray, theta: np.ndarray, scene: _Scene, n_steps: int, negative: bool, bounds: tuple[np.ndarray, np.ndarray]
+    y: np.ndarray, theta: np.ndarray, scene: _Scene, n_steps: int, sizes: np.ndarray, outside: float
 ) -> np.ndarray:
     """Return (6, voxel): x, y, size, amplitude, baseline without the voxel's mean, error."""
     damping = np.full(theta.shape[1], _DAMPING)
     shape, *slopes = _response(scene, theta, slopes=n_steps > 0)
-    centred, amplitude, error = _linear(y, shape, negative)
+    centred, amplitude, error = _linear(y, shape)
     active = np.arange(theta.shape[1])
     for _ in range(n_steps):
         move = _step(y[:, active], centred[:, active], amplitude[active], [s[:, active] for s in slopes],
                      damping[active])  # fmt: skip
-        trial = np.clip(theta[:, active] + move, *bounds)
+        trial = _inside(theta[:, active] + move, scene, sizes, outside)
         new_shape, *new_slopes = _response(scene, trial, slopes=True)
-        new_centred, new_amplitude, new_error = _linear(y[:, active], new_shape, negative)
+        new_centred, new_amplitude, new_error = _linear(y[:, active], new_shape)
         better = new_error < error[active]
         gain = 1 - new_error / np.where(error[active] > 0, error[active], 1.0)
         damping[active] = np.clip(damping[active] * np.where(better, 0.3, 4.0), 1e-8, 1e8)

@@ -174,7 +174,7 @@ def encode_voxels(
 
 
 def _scores(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    return np.stack([np.asarray(pearson(y, predicted)), np.asarray(share_of_variance(y, predicted))])
+    return np.stack([np.asarray(pearson(y, predicted)), np.asarray(share_of_variance(predicted, y))])
 
 
 def voxel_weights(
