@@ -57,7 +57,9 @@ def nilearn(file: Path) -> np.ndarray:
     """Read with nilearn."""
     from nilearn.maskers import NiftiMasker
 
-    return NiftiMasker(mask_img=str(file.parent / "mask.nii"), dtype="float32", standardize=None).fit_transform(str(file))
+    return NiftiMasker(mask_img=str(file.parent / "mask.nii"), dtype="float32", standardize=None).fit_transform(
+        str(file)
+    )
 
 
 def peak(who: str, file: Path, n_volumes: int) -> float:
@@ -111,13 +113,17 @@ def main(n_volumes: int = 150) -> None:
         for ending in (".nii", ".nii.gz"):
             file = folder / f"betas{ending}"
             same = bool(np.array_equal(ours(file, n_volumes), nilearn(file)))
-            times = interleave({"neuroperc": lambda f=file: ours(f, n_volumes), "nilearn": lambda f=file: nilearn(f)}, repeats=3)
+            times = interleave(
+                {"neuroperc": lambda f=file: ours(f, n_volumes), "nilearn": lambda f=file: nilearn(f)}, repeats=3
+            )
             peaks = {who: round(peak(who, file, n_volumes), 1) for who in ("neuroperc", "nilearn")}
             ratio = {k: times["nilearn"][k] / times["neuroperc"][k] for k in times["nilearn"]}
             rows.append({"file": ending, "n_volumes": n_volumes, "grid": GRID, "n_voxels": N_VOXELS, "times": times,
                          "nilearn / neuroperc": ratio, "peak_extra_mb": peaks, "identical": same})  # fmt: skip
             print(json.dumps(rows[-1], indent=1))
-    write("masking", rows, threads=1, note="mask given; no filtering; float32; files in the page cache; best of 3 rounds")
+    write(
+        "masking", rows, threads=1, note="mask given; no filtering; float32; files in the page cache; best of 3 rounds"
+    )
 
 
 if __name__ == "__main__":

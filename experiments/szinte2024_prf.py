@@ -20,8 +20,7 @@ NAMES = ("x_deg", "y_deg", "size_deg")
 
 @dataclass(frozen=True)
 class Config:
-    """Every how many-th voxel, shift of the response in volumes, gain asked of responses below baseline, simulated voxels
-    and their r2, resamples, seed."""
+    """Voxels taken, shift of the response, gain asked of responses below baseline, simulation, resamples, seed."""
 
     every: int
     shift_volumes: float

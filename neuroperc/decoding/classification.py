@@ -11,6 +11,7 @@ from .._check import as_rng, check, finite, integer
 from ..regression import cross_predict, rotate
 from .permutation import permuted_rows
 
+ALPHAS = tuple(float(a) for a in np.logspace(-1, 6, 15))
 _COLUMNS = 4096
 
 
@@ -63,7 +64,7 @@ def decode_labels(
     labels: Any,
     *,
     runs: Any,
-    alphas: Any = tuple(np.logspace(-1, 6, 15).tolist()),
+    alphas: Any = ALPHAS,
     n_permutations: int = 0,
     rng: int | np.random.Generator = 0,
 ) -> Decoding:

@@ -81,6 +81,8 @@ def design(
     check(0 <= slice_time_ref <= 1, "slice_time_ref", "from 0 to 1", slice_time_ref, "0.5 is the middle of a volume.")
     check((delays_s is None) != (hrf is None), "delays_s and hrf", "one given and one None", (delays_s, hrf))
     table = read_events(events) if not isinstance(events, pd.DataFrame) else events
+    check(condition in table, "condition", f"a column of the events, {list(table)}", condition)
+    table = table if condition == "trial_type" else table.drop(columns="trial_type", errors="ignore")
     table = check_events(table.rename(columns={condition: "trial_type"}), "events")
     table = table if "run" in table else table.assign(run=1)
     lengths = _lengths(table, n_volumes, tr_s)
@@ -229,7 +231,7 @@ def fir_delays(features: Any, *, delays_s: Any, tr_s: float, runs: Any) -> np.nd
     wanted = np.atleast_1d(np.asarray(delays_s, dtype=float))
     lags = np.rint(wanted / tr_s).astype(int)
     check(np.allclose(lags * tr_s, wanted, atol=1e-6) and lags.min() >= 0, "delays_s",
-          f"whole multiples of tr_s = {tr_s:g}, 0 or more", wanted, "Resample the features to the volumes first.")  # fmt: skip
+          f"whole multiples of tr_s = {tr_s:g}, 0 or more", wanted, "Resample the features first.")  # fmt: skip
     starts = np.r_[True, labels[1:] != labels[:-1]]
     check(starts.sum() == len(np.unique(labels)), "runs", "in one piece each", "a run that comes twice")
     first = np.maximum.accumulate(np.where(starts, np.arange(len(x)), 0))

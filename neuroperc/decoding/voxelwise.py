@@ -71,7 +71,7 @@ def noise_ceilings(
     check_responses(responses)
     check("time" not in responses.dims, "responses", "without a time axis", responses.dims)
     labels = responses.coords["stimulus_id"].values
-    check(len(np.unique(labels)) < len(labels), "responses", "of stimuli that repeat", f"{len(labels)} stimuli, once each",
+    check(len(np.unique(labels)) < len(labels), "responses", "of stimuli that repeat", f"{len(labels)} shown once",
           "Select those that repeat.")  # fmt: skip
     rows = []
     for columns in voxel_batches(responses.shape[1], 12 * 8 * len(labels), voxels_per_batch):
@@ -221,7 +221,11 @@ def voxel_weights(
         found = RidgeCV(penalties).fit(x, y, groups=labels)
         parts.append((found.coef_.astype(np.float32), found.intercept_, found.alpha_ / scale))
     weight, intercept, alpha = (np.concatenate(p).astype(np.float32) for p in zip(*parts, strict=True))
-    data = {"weight": (("neuroid", "feature"), weight), "intercept": ("neuroid", intercept), "alpha": ("neuroid", alpha)}
+    data = {
+        "weight": (("neuroid", "feature"), weight),
+        "intercept": ("neuroid", intercept),
+        "alpha": ("neuroid", alpha),
+    }
     return xr.Dataset(data, coords=neuroid_coords(responses), attrs={"alpha_scale": scale})
 
 
@@ -253,7 +257,7 @@ def _rows_of(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     found: np.ndarray = order[place]
     missing = np.flatnonzero(known[found] != wanted)
     if missing.size:
-        fail("features", "there for every stimulus of the responses", f"none for {wanted[missing[0]]!r}")
+        fail("features", "there for every stimulus of the responses", f"none for {wanted[missing[0]]}")
     return found
 
 

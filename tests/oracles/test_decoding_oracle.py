@@ -53,7 +53,9 @@ def test_labels_are_resampled_as_nilearn_does(tmp_path):
     coarse = nibabel.Nifti1Image(np.zeros((5, 4, 6), np.float32), np.diag([2.0, 2, 2, 1]))
     nibabel.save(fine, tmp_path / "fine.nii")
     nibabel.save(coarse, tmp_path / "coarse.nii")
-    resample_volume(tmp_path / "fine.nii", tmp_path / "out.nii.gz", like=tmp_path / "coarse.nii", interpolation="nearest")
+    resample_volume(
+        tmp_path / "fine.nii", tmp_path / "out.nii.gz", like=tmp_path / "coarse.nii", interpolation="nearest"
+    )
     theirs = resample_to_img(fine, coarse, interpolation="nearest", force_resample=True, copy_header=True)
     np.testing.assert_array_equal(nibabel.load(tmp_path / "out.nii.gz").get_fdata(), theirs.get_fdata())
 

@@ -69,7 +69,8 @@ def test_trials_count_from_one(tree):
     assert table.stimulus_id[t] == f"nsd{IMAGES[1, ORDER[t] - 1]:05d}"
     assert table.shared.tolist() == (ORDER <= 2).tolist()
     assert (table.session[t], table.trial[t]) == (2, 6)
-    assert (table.groupby("image_73k").repetition.max() + 1).tolist() == table.image_73k.value_counts(sort=False).sort_index().tolist()  # fmt: skip
+    counts = table.image_73k.value_counts().sort_index()
+    assert (table.groupby("image_73k").repetition.max() + 1).tolist() == counts.tolist()
     third = nsd_trials(tree[0], 2, sessions=[3], trials_per_session=N)
     assert third.repetition.tolist() == table.repetition[24:].tolist()
 

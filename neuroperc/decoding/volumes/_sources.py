@@ -95,14 +95,16 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     if found.suffix in (".mgh", ".mgz"):
         return _mgh(found)
     with _readable(found):
-        image = nibabel.load(found)
+        image: Any = nibabel.load(found)
     if found.suffix == ".gii":
         return _gifti(found, image)
     proxy = image.dataobj
-    shape = tuple(int(n) for n in image.shape)
+    shape: Any = tuple(int(n) for n in image.shape)
     check(3 <= len(shape) <= 4, found.name, "of 3 or 4 dimensions", f"shape {shape}", "Split the file by volumes.")
     check(0 not in shape, found.name, "of at least one voxel and one volume", f"shape {shape}")
-    codes = (int(image.header["sform_code"]), int(image.header["qform_code"])) if "sform_code" in image.header else (0,) * 2
+    codes = (
+        (int(image.header["sform_code"]), int(image.header["qform_code"])) if "sform_code" in image.header else (0,) * 2
+    )
     return Source(
         found, shape[:3], shape[3] if len(shape) == 4 else 1, np.asarray(image.affine, float), np.dtype(proxy.dtype),
         float(proxy.slope), float(proxy.inter), codes, _tr_s(image, len(shape)), proxy.offset,
@@ -122,12 +124,12 @@ def _mgh(path: Path) -> Source:
     """Read FreeSurfer's header here: nibabel's reader leaves the file open."""
     from nibabel.freesurfer.mghformat import MGHHeader
 
-    with _readable(path), nibabel.openers.ImageOpener(path) as file:
+    with _readable(path), nibabel.openers.ImageOpener(str(path)) as file:
         header = MGHHeader.from_fileobj(file)
         shape, affine, dtype = header.get_data_shape(), header.get_affine(), header.get_data_dtype()
-    shape = (*(int(n) for n in shape), 1)[:4]
-    check(len(shape) == 4 and 0 not in shape, path.name, "of at least one value and one volume", f"shape {shape}")
-    return Source(path, shape[:3], shape[3], np.asarray(affine, float), np.dtype(dtype), data=header.get_data_offset())
+    sizes: Any = (*(int(n) for n in shape), 1)[:4]
+    check(len(sizes) == 4 and 0 not in sizes, path.name, "of at least one value and one volume", f"shape {shape}")
+    return Source(path, sizes[:3], sizes[3], np.asarray(affine, float), np.dtype(dtype), data=header.get_data_offset())
 
 
 def _gifti(path: Path, image: Any) -> Source:
@@ -159,17 +161,18 @@ def _hdf5_volumes(source: Source) -> Iterator[np.ndarray]:
 def _streamed(source: Source) -> Iterator[np.ndarray]:
     size = int(np.prod(source.shape))
     buffer = np.empty(size, source.dtype)
-    view = memoryview(buffer.view(np.uint8))
+    view = memoryview(buffer.view(np.uint8).data)
     body = source.path.with_suffix(".img") if source.path.suffix == ".hdr" else source.path
-    with _readable(source.path), nibabel.openers.ImageOpener(body) as file:
+    with _readable(source.path), nibabel.openers.ImageOpener(str(body)) as file:
         file.seek(int(source.data))
+        stream: Any = file.fobj
         for t in range(source.n_volumes):
             got = 0
             while got < len(view):
-                n = file.fobj.readinto(view[got:])
+                n = stream.readinto(view[got:])
                 if not n:
                     fail(source.path.name, f"{source.n_volumes} whole volumes, as its header says",
-                         f"a file that ends in volume {t + 1}", f"Copy {source.path} again: it is truncated.")  # fmt: skip
+                         f"a file that ends in volume {t + 1}", "It is truncated: copy it again.")  # fmt: skip
                 got += n
             yield buffer
 

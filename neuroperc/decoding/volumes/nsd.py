@@ -79,7 +79,8 @@ def nsd_trials(
     strange = sorted(set(wanted) - set(known))
     check(not strange, "sessions", f"among 1 to {len(known)}", strange, "Sessions count from 1.")
     rank = order[: len(known) * n]
-    table = pd.DataFrame({"subject": subject, "session": np.repeat(known, n), "trial": np.tile(np.arange(1, n + 1), len(known))})  # fmt: skip
+    table = pd.DataFrame({"subject": subject, "session": np.repeat(known, n)})
+    table["trial"] = np.tile(np.arange(1, n + 1), len(known))
     table["image_73k"] = images[rank - 1]
     table["stimulus_id"] = stimulus_names(table["image_73k"])
     table["repetition"] = table.groupby("image_73k").cumcount()
@@ -162,8 +163,8 @@ def read_nsd_betas(
     Returns
     -------
     xarray.DataArray
-        Responses with the columns of `nsd_trials` as coordinates, `i j k` or `vertex` and `hemi`; voxels that are NaN in
-        any session are left out.
+        Responses with the columns of `nsd_trials` as coordinates, `i j k` or `vertex` and `hemi`; voxels that are NaN
+        in any session are left out.
 
     Raises
     ------
@@ -285,7 +286,7 @@ def read_nsd_map(
     >>> from neuroperc.data import make_responses
     >>> read_nsd_map("nowhere", 1, "streams", like=make_responses(np.eye(2), stimulus_id=["a", "b"]))
     Traceback (most recent call last):
-    ValueError: responses must be with the attribute volume_shape, got ['source', 'units']. Read them with read_betas or read_bold, ...
+    ValueError: responses must be with the attribute volume_shape, got ['source', 'units']. Read ...
     """
     voxels = voxels_of(like)
     base = Path(root)

@@ -116,9 +116,10 @@ def _write_images(base: Path, images: np.ndarray, subjectim: np.ndarray, n_share
     right = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3
     check(right, "images", "(picture, height, width, 3) uint8", f"{images.dtype} {images.shape}")
     check(subjectim.max() <= len(images), "images", f"at least {subjectim.max()}, as subjectim asks", len(images))
-    with atomic_path(_folder(base, "nsddata_stimuli", "stimuli", "nsd") / "nsd_stimuli.hdf5") as temporary, h5py.File(
-        temporary, "w"
-    ) as file:
+    with (
+        atomic_path(_folder(base, "nsddata_stimuli", "stimuli", "nsd") / "nsd_stimuli.hdf5") as temporary,
+        h5py.File(temporary, "w") as file,
+    ):
         file["imgBrick"] = images
     numbers = np.arange(len(images))
     table = pd.DataFrame({"nsdId": numbers, "shared1000": np.isin(numbers + 1, subjectim[0, :n_shared])})
@@ -141,7 +142,14 @@ def _check_rows(rows: xr.DataArray, trials: pd.DataFrame, subject: int, per_sess
 
 
 def _write_sessions(
-    base: Path, subject: int, rows: xr.DataArray, voxels: Voxels, per_session: int, format: str, space: str, version: str
+    base: Path,
+    subject: int,
+    rows: xr.DataArray,
+    voxels: Voxels,
+    per_session: int,
+    format: str,
+    space: str,
+    version: str,
 ) -> None:
     folder = _folder(base, "nsddata_betas", "ppdata", f"subj{subject:02d}", space, version)
     for start in range(0, rows.sizes["presentation"], per_session):
@@ -177,8 +185,10 @@ def _write_maps(base: Path, subject: int, maps: Mapping[str, Any], voxels: Voxel
     for key, values in maps.items():
         known = np.asarray(values, dtype=np.float32)
         check(known.shape == (len(voxels.index),), key, f"({len(voxels.index)},), a number a voxel", known.shape)
-        place = ("nsddata_betas", "ppdata", name, space, version) if key == "ncsnr" else ("nsddata", "ppdata", name, space, "roi")  # fmt: skip
-        volume = np.full(int(np.prod(voxels.shape)), np.nan if key == "ncsnr" else -1, np.float32)
+        of_betas = key == "ncsnr"
+        place = ("nsddata_betas", "ppdata", name, space, version)
+        place = place if of_betas else ("nsddata", "ppdata", name, space, "roi")
+        volume = np.full(int(np.prod(voxels.shape)), np.nan if of_betas else -1, np.float32)
         volume[voxels.flat] = known
         write_nifti(_folder(base, *place) / f"{key}.nii.gz", [volume], n_volumes=1, shape=voxels.shape,
                     affine=np.asarray(voxels.affine), dtype=np.float32)  # fmt: skip

@@ -131,7 +131,7 @@ def read_bold(
     """
     one_of("nan", nan, ("raise", "drop", "keep"))
     several = not isinstance(path, str | os.PathLike)
-    paths = list(path) if several else [path]  # type: ignore[arg-type, list-item]
+    paths: Any = list(path) if several else [path]  # type: ignore[arg-type]
     check(paths, "path", "at least one file", "an empty list")
     sources = [open_source(p) for p in paths]
     interval_s = _interval_s(sources, tr_s)
@@ -152,7 +152,7 @@ def read_bold(
 
 
 def read_events(path: PathLike | Sequence[PathLike], *, runs: Any = None) -> pd.DataFrame:
-    """Read BIDS event tables, one a run, into one table.
+    r"""Read BIDS event tables, one a run, into one table.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def read_events(path: PathLike | Sequence[PathLike], *, runs: Any = None) -> pd.
     >>> import tempfile
     >>> from pathlib import Path
     >>> file = Path(tempfile.mkdtemp(), "events.tsv")
-    >>> _ = file.write_text("onset\\tduration\\ttrial_type\\n15.0\\t22.5\\tface\\n")
+    >>> _ = file.write_text("onset\tduration\ttrial_type\n15.0\t22.5\tface\n")
     >>> read_events(file)["trial_type"].tolist()
     ['face']
     """
@@ -198,7 +198,7 @@ def check_events(events: pd.DataFrame, name: str) -> pd.DataFrame:
         numbers = pd.to_numeric(events[column], errors="coerce")
         bad = np.flatnonzero(~np.isfinite(numbers))
         check(not bad.size, name, f"a table whose {column} is a number of seconds",
-              f"{events[column].tolist()[bad[0]] if bad.size else ''!r} in row {bad[:1]}", "Fill or drop the row.")  # fmt: skip
+              f"{events[column].to_numpy()[bad[:1]]} in row {bad[:1]}", "Fill or drop the row.")  # fmt: skip
         events = events.assign(**{column: numbers})
     low = events["duration"].min()
     check(low >= 0, name, "a table with durations of 0 or more", low)
@@ -224,7 +224,9 @@ def trial_table(trials: Any, source: Source) -> pd.DataFrame:
     check(len(table) == source.n_volumes, name, f"of {source.n_volumes} rows, one for each volume of {file}",
           f"{len(table)} rows", "Keep trials without an answer as rows.")  # fmt: skip
     unnamed = table["stimulus_id"].isna()
-    check(not unnamed.any(), name, "a table that names every stimulus", f"no stimulus_id in row {int(unnamed.argmax())}")
+    check(
+        not unnamed.any(), name, "a table that names every stimulus", f"no stimulus_id in row {int(unnamed.argmax())}"
+    )
     key = [c for c in _TRIAL_KEY if c in table]
     if "trial" in key and table.duplicated(key).any():
         row = table[table.duplicated(key)].iloc[0]
@@ -307,7 +309,9 @@ def _run_labels(sources: list[Source], runs: Any, several: bool) -> np.ndarray:
     sizes = [s.n_volumes for s in sources]
     if several:
         given = list(range(1, len(sources) + 1)) if runs is None else list(runs)
-        check(len(given) == len(sources), "runs", f"a label for each of the {len(sources)} files", f"{len(given)} labels")
+        check(
+            len(given) == len(sources), "runs", f"a label for each of the {len(sources)} files", f"{len(given)} labels"
+        )
         check(len(set(given)) == len(given), "runs", "a different label for each file", given)
         return np.repeat(np.asarray(given), sizes)
     labels = np.ones(sizes[0], dtype=int) if runs is None else np.asarray(runs)

@@ -86,8 +86,8 @@ def _fill(row: np.ndarray, voxels: Voxels, outside: float) -> np.ndarray:
 
 
 def write_nifti(
-    path: Path, volumes: Iterable[np.ndarray], *, n_volumes: int, shape: tuple[int, ...], affine: np.ndarray, dtype: Any,
-    codes: tuple[int, int] = (1, 0), name: str = "", tr_s: float | None = None,
+    path: Path, volumes: Iterable[np.ndarray], *, n_volumes: int, shape: tuple[int, ...], affine: np.ndarray,
+    dtype: Any, codes: tuple[int, int] = (1, 0), name: str = "", tr_s: float | None = None,
 ) -> None:  # fmt: skip
     """Write volumes, flat in Fortran order, one after another."""
     check(len(name.encode()) <= 15, "name", "at most 15 characters in a NIfTI file", name, "Shorten it.")
