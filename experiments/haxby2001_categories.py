@@ -77,7 +77,7 @@ def plot(result: Result) -> Figure:
         left.axvline(1 / 8, color="black", ls=":", label="chance")
         left.set(xlabel="accuracy, eight categories", ylabel="permutations", xlim=(0, 1))
         left.set_ylim(0, 1.6 * left.get_ylim()[1])
-        left.legend(loc="upper left", fontsize=6.5)
+        left.legend(loc="upper center", fontsize=6.5)
         names = [name.replace("scrambledpix", "scrambled") for name in result.data["classes"]]
         shares = np.asarray(result.data["confusion"])
         drawn = right.imshow(shares, cmap="Greys", vmin=0, vmax=1)

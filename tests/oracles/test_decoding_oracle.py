@@ -1,7 +1,8 @@
 """Peers and closed forms: nilearn for masks and regressors, scipy and scikit-learn for fits, brute force for tests.
 
-Seen red: `_grid` without the response function; `permuted_rows` that ignores `within`; `_convolved` shifted by a bin;
-`extract` with C order for Fortran order; the maker of `permutation_test` without the fold's mean.
+Seen red: `predict_prf` without the response function or the pixels' areas; a slope by size without its square; response
+functions a second late; C order for Fortran order; folds without their mean; penalties chosen by rows; r2 with its
+arguments exchanged; ceilings of twice the repeats.
 """
 
 import nibabel

@@ -117,6 +117,8 @@ def test_permutations_keep_groups_whole_and_inside(seed, n_runs, n_groups, size)
     groups, within = groups[mixed], within[mixed]
     order = permuted_rows(groups, within=within, rng=seed)
     assert sorted(order) == list(range(len(groups)))
+    draws = [permuted_rows(groups, within=within, rng=s) for s in range(12)]
+    assert len({tuple(d) for d in draws}) > 1
     np.testing.assert_array_equal(within[order], within)
     for g in np.unique(groups):
         came = order[groups == g]
