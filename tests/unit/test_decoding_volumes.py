@@ -291,3 +291,33 @@ def test_events(tmp_path):
         (tmp_path / "bad.tsv").write_text(text)
         with pytest.raises(ValueError, match=rf"bad\.tsv.*{what}"):
             read_events(tmp_path / "bad.tsv")
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_memory_does_not_grow_with_the_file(tmp_path, ending):
+    """60 volumes of 0.5 MB: the whole is 30 MB, what is asked for 0.2 MB."""
+    import tracemalloc
+
+    values = np.zeros((64, 64, 64, 60), np.int16)
+    file = save(values, tmp_path / f"b{ending}")
+    mask = np.zeros((64, 64, 64), bool)
+    mask[:10, :10, :10] = True
+    read_betas(file, mask=mask, trials={"stimulus_id": range(60)}, scale=1)
+    tracemalloc.start()
+    found = read_betas(file, mask=mask, trials={"stimulus_id": range(60)}, scale=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.shape == (60, 1000)
+    assert peak < 4e6
+
+
+def test_what_was_read_survives_netcdf(tmp_path, stored, mask):
+    from neuroperc.data import read_responses, write_responses
+
+    save(stored, tmp_path / "b.nii")
+    betas = read_betas(tmp_path / "b.nii", mask=mask, trials=TRIALS, scale=1)
+    write_responses(betas, tmp_path / "b.nc")
+    back = read_responses(tmp_path / "b.nc")
+    write_map(back[0], tmp_path / "a.nii", like=back)
+    write_map(betas[0], tmp_path / "c.nii", like=betas)
+    assert (tmp_path / "a.nii").read_bytes() == (tmp_path / "c.nii").read_bytes()
