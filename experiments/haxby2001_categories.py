@@ -70,14 +70,14 @@ def plot(result: Result) -> Figure:
         left, right = canvas.axes
         accuracy = result.values["accuracy"]
         left.hist(result.data["null"], bins=np.arange(-0.5, 40) / 96, color=npplot.COLORS["grey"],
-                  label="labels permuted within runs")  # fmt: skip
+                  label="labels permuted\nwithin runs")  # fmt: skip
         claim = next(c for c in result.claims if c.key == "accuracy")
-        left.axvline(accuracy, color=npplot.COLORS["vermilion"], label=f"measured ({claim.interval_of})")
+        left.axvline(accuracy, color=npplot.COLORS["vermilion"], label=f"measured,\n{claim.interval_of}")
         left.axvspan(*claim.interval, color=npplot.COLORS["vermilion"], alpha=0.2, lw=0)
         left.axvline(1 / 8, color="black", ls=":", label="chance")
         left.set(xlabel="accuracy, eight categories", ylabel="permutations", xlim=(0, 1))
         left.set_ylim(0, 1.6 * left.get_ylim()[1])
-        left.legend(loc="upper center", fontsize=6.5)
+        left.legend(loc="upper center", bbox_to_anchor=(0.48, 1), fontsize=6.5)
         names = [name.replace("scrambledpix", "scrambled") for name in result.data["classes"]]
         shares = np.asarray(result.data["confusion"])
         drawn = right.imshow(shares, cmap="Greys", vmin=0, vmax=1)
