@@ -1,5 +1,6 @@
 from . import color as color
 from . import data as data
+from . import decoding as decoding
 from . import encoding as encoding
 from . import foveation as foveation
 from . import metamers as metamers

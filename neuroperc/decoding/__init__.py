@@ -1,0 +1,5 @@
+"""Brains in voxels: volumes in and out, voxel-wise encoding models, population receptive fields."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

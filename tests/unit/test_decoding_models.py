@@ -1,0 +1,187 @@
+"""Designs, encoding models, permutation, receptive fields, classification: what is refused, and by which words."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from neuroperc import Display
+from neuroperc.data import make_responses
+from neuroperc.decoding import (
+    decode_labels,
+    design,
+    encode_voxels,
+    fir_delays,
+    fit_prf,
+    hemodynamic_response,
+    noise_ceilings,
+    permutation_test,
+    predict_prf,
+    read_bold,
+    read_events,
+    voxel_weights,
+)
+
+EVENTS = pd.DataFrame({"onset": [1.0, 4.0], "duration": [1.0, 1.0], "trial_type": ["a", "b"], "run": [1, 2]})
+X = np.random.default_rng(0).normal(size=(20, 3))
+Y = make_responses(np.random.default_rng(1).normal(size=(20, 4)), stimulus_id=np.arange(20))
+DISPLAY = Display.from_px_per_deg(1, resolution_px=(6, 8))
+MOVIE = np.random.default_rng(0).random((20, 6, 8))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"delays_s": None}, "one given and one None"),
+        ({"hrf": "spm"}, "one given and one None"),
+        ({"slice_time_ref": 2.0}, "from 0 to 1"),
+        ({"tr_s": 0.0}, "tr_s must be a finite number above 0"),
+        ({"n_volumes": {1: 10}}, r"every run with events, got none for \[2\]"),
+        (
+            {"n_volumes": {1: 10, 2: 10, 3: 10}},
+            r"events must be there for every run of n_volumes, got none in run \[3\]",
+        ),
+        ({"n_volumes": 2}, r"onset must be within run 2, 0 to 4 s, got 4 s"),
+        ({"condition": "kind"}, "condition must be a column of the events"),
+    ],
+)
+def test_designs_that_make_no_sense(change, what):
+    with pytest.raises(ValueError, match=what):
+        design(EVENTS, **({"tr_s": 2, "n_volumes": 10, "delays_s": [0, 2]} | change))
+    with pytest.raises(ValueError, match="no rows"):
+        design(EVENTS[:0], tr_s=2, n_volumes=10, delays_s=[0])
+
+
+def test_designs_name_their_regressors():
+    found = design(EVENTS, tr_s=2, n_volumes={1: 4, 2: 3}, delays_s=[0, 2.5])
+    assert found.neuroid_id.values.tolist() == ["a+0s", "a+2.5s", "b+0s", "b+2.5s"]
+    assert found.time_s.values.tolist() == [0, 2, 4, 6, 0, 2, 4]
+    assert design(EVENTS, tr_s=2, n_volumes=4, hrf="glover").condition.values.tolist() == ["a", "b"]
+
+
+def test_long_blocks_reach_one():
+    """A response function of integral 1 makes a sustained stimulus 1, and delays make it the share of the bin."""
+    events = pd.DataFrame({"onset": [0.0], "duration": [60.0], "trial_type": ["a"]})
+    assert design(events, tr_s=2, n_volumes=30, hrf="spm").values[-8:] == pytest.approx(1, abs=1e-3)
+    assert design(events, tr_s=2, n_volumes=30, delays_s=[0]).values.ravel().tolist() == [1] * 30
+
+
+def test_delays_and_responses():
+    with pytest.raises(ValueError, match="whole multiples of tr_s = 2"):
+        fir_delays(X, delays_s=[3], tr_s=2, runs=np.zeros(20))
+    with pytest.raises(ValueError, match="one piece"):
+        fir_delays(X, delays_s=[2], tr_s=2, runs=np.tile([0, 1], 10))
+    with pytest.raises(ValueError, match="'spm', 'glover'"):
+        hemodynamic_response("boxcar", tr_s=2)
+    with pytest.raises(TypeError, match="function of seconds"):
+        hemodynamic_response(3.0, tr_s=2)
+    with pytest.raises(ValueError, match="integral above 0"):
+        hemodynamic_response(np.zeros_like, tr_s=2)
+    later = hemodynamic_response("spm", tr_s=0.5, shift_s=2)
+    assert later.argmax() - hemodynamic_response("spm", tr_s=0.5).argmax() == 4
+
+
+def test_encoding_refuses_what_does_not_match():
+    bad = Y.copy(data=np.where(np.arange(4) == 1, np.nan, Y.values))
+    for function in (encode_voxels, voxel_weights):
+        with pytest.raises(ValueError, match=r"features must be \(20, feature\)"):
+            function(X[:5], Y)
+        with pytest.raises(ValueError, match='nan="drop"'):
+            function(X, bad)
+        with pytest.raises(ValueError, match="features must be finite"):
+            function(np.where(X > 1, np.nan, X), Y)
+        with pytest.raises(ValueError, match="groups must be a coordinate among"):
+            function(X, Y, groups="run")
+        with pytest.raises(ValueError, match="ones that vary"):
+            function(np.ones((20, 2)), Y)
+    with pytest.raises(ValueError, match="without a group on both sides"):
+        encode_voxels(X, Y, groups=np.zeros(20), splits=[(np.arange(10), np.arange(10, 20))])
+    with pytest.raises(ValueError, match="n_folds"):
+        encode_voxels(X, Y, n_folds=30)
+    with pytest.raises(ValueError, match="stimuli that repeat"):
+        noise_ceilings(Y, rng=0)
+
+
+def test_permutation_refuses_what_cannot_be_tested():
+    flat = Y.copy(data=np.where(np.arange(4) == 1, 3.0, Y.values))
+    with pytest.raises(ValueError, match="1 constant voxels"):
+        permutation_test(X, flat, n_permutations=3, rng=0)
+    with pytest.raises(ValueError, match="within must be a coordinate"):
+        permutation_test(X, Y, within="run", n_permutations=3, rng=0)
+    with pytest.raises(ValueError, match="none that can move"):
+        permutation_test(X, Y, within=np.arange(20), n_permutations=3, rng=0)
+    with pytest.raises(TypeError, match="rng"):
+        permutation_test(X, Y, n_permutations=3, rng=None)
+
+
+def test_blocks_of_a_time_series_keep_their_order():
+    found = permutation_test(X, Y, groups=np.repeat(np.arange(5), 4), n_permutations=9, rng=0)
+    assert found.r.shape == (4,)
+    assert found.n_permutations == 9
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"movie": MOVIE[:, :4]}, "of the display's"),
+        ({"movie": MOVIE[0]}, r"\(volume, height, width\)"),
+        ({"movie": np.ones_like(MOVIE)}, "one that changes"),
+        ({"movie": np.where(MOVIE > 0.9, np.nan, MOVIE)}, "movie must be finite"),
+        ({"bold": Y.values[:5]}, r"bold must be \(20, voxel\)"),
+        ({"bold": np.full((20, 2), np.nan)}, 'nan="drop"'),
+        ({"hrf": np.ones((2, 2))}, "hemodynamic_response"),
+        ({"sizes_deg": [0.0]}, "sizes_deg must be finite and above 0"),
+        ({"grid_step_deg": 0.0}, "grid_step_deg must be above 0"),
+        ({"outside": -1.0}, "outside must be a finite number of 0 or more"),
+        ({"negative_gain": -0.1}, "negative_gain must be"),
+        ({"center_deg": (0.0, np.inf)}, "center_deg must be two finite"),
+    ],
+)
+def test_receptive_fields_refuse(change, what):
+    kind = {
+        "bold": Y.values,
+        "movie": MOVIE,
+        "display": DISPLAY,
+        "hrf": [1.0],
+        "sizes_deg": [1.0],
+        "n_steps": 2,
+    } | change
+    with pytest.raises(ValueError, match=what):
+        fit_prf(kind.pop("bold"), kind.pop("movie"), **kind)
+
+
+def test_receptive_fields_keep_the_voxels_labels():
+    bold = Y.assign_coords(i=("neuroid", [4, 3, 2, 1]))
+    found = fit_prf(bold, MOVIE, display=DISPLAY, hrf=[1.0])
+    assert found.i.values.tolist() == [4, 3, 2, 1]
+    assert found.x_deg.attrs["units"] == "deg"
+    again = predict_prf(found, MOVIE, display=DISPLAY, hrf=[1.0])
+    explained = 1 - ((bold.values - again) ** 2).sum(0) / ((bold.values - bold.values.mean(0)) ** 2).sum(0)
+    there = np.isfinite(explained)
+    np.testing.assert_allclose(explained[there], found.r2[there], atol=1e-8)
+
+
+def test_classification_refuses():
+    labels, runs = np.tile(["a", "b"], 10), np.repeat(np.arange(5), 4)
+    for change, what in [({"labels": labels[:3]}, "labels must be one for each"),
+                         ({"labels": ["a"] * 20}, "two or more"),
+                         ({"runs": np.repeat([0, 1], 10)}, "four or more"), ({"patterns": X[:, 0]}, r"\(row, voxel\)"),
+                         ({"patterns": np.where(X > 1, np.nan, X)}, "patterns must be finite")]:  # fmt: skip
+        kind = {"patterns": X, "labels": labels, "runs": runs} | change
+        with pytest.raises(ValueError, match=what):
+            decode_labels(kind.pop("patterns"), kind.pop("labels"), **kind)
+
+
+def test_a_real_slice_is_read(data_dir):
+    """Haxby et al. 2001: twelve runs of 121 volumes, 530 voxels, eight blocks a run."""
+    folder = data_dir / "fmri" / "haxby2001_slice"
+    runs = sorted((folder / "sub001" / "BOLD").glob("task001_run*"))
+    mask = folder / "concatenated" / "mask.nii.gz"
+    bold = read_bold([r / "bold_1slice.nii.gz" for r in runs], mask=mask)
+    assert bold.shape == (1452, 530)
+    assert bold.attrs["tr_s"] == 2.5
+    whole = read_bold(folder / "concatenated" / "bold.nii.gz", mask=mask, runs=np.repeat(np.arange(12), 121))
+    np.testing.assert_array_equal(whole.values, bold.values)
+    events = read_events([r / "bold_events.tsv" for r in runs])
+    assert events.groupby("trial_type").size().tolist() == [12] * 8
+    found = design(events, tr_s=2.5, n_volumes=121, hrf="spm")
+    assert found.shape == (1452, 8)

@@ -1,0 +1,198 @@
+"""The Natural Scenes Dataset's layout on a miniature tree: two subjects, grid (9, 11, 8), three sessions of twelve."""
+
+import h5py
+import nibabel
+import numpy as np
+import pytest
+import scipy.io
+
+from neuroperc.data import make_responses
+from neuroperc.decoding import nsd_trials, read_nsd_betas, read_nsd_images, read_nsd_map, write_nsd
+
+GRID, N, SESSIONS = (9, 11, 8), 12, 3
+AFFINE = np.diag([1.8, 1.8, 1.8, 1.0])
+VERSION = "betas_fithrf_GLMdenoise_RR"
+# Ranks 1 and 2 are shared; each of the 10 ranks is shown three or four times.
+ORDER = np.random.default_rng(0).permutation(np.r_[np.repeat(np.arange(1, 9), 4), 9, 9, 10, 10])
+IMAGES = np.array([[3, 8, 1, 2, 4, 5, 6, 7, 9, 10], [3, 8, 10, 9, 7, 6, 5, 4, 2, 1]])
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Written without the package: session 1 of subject 1 as NIfTI, 2 as HDF5, 3 as NIfTI with its own slope."""
+    root = tmp_path_factory.mktemp("nsd")
+    rng = np.random.default_rng(1)
+    design = root / "nsddata/experiments/nsd"
+    design.mkdir(parents=True)
+    made = {"masterordering": ORDER[None], "subjectim": IMAGES, "sharedix": IMAGES[:1, :2]}
+    scipy.io.savemat(design / "nsd_expdesign.mat", made)
+    stored = rng.integers(-3000, 3000, (SESSIONS, *GRID, N)).astype(np.int16)
+    betas = root / f"nsddata_betas/ppdata/subj01/func1pt8mm/{VERSION}"
+    betas.mkdir(parents=True)
+    nibabel.save(nibabel.Nifti1Image(stored[0], AFFINE), betas / "betas_session01.nii.gz")
+    with h5py.File(betas / "betas_session02.hdf5", "w") as file:
+        file["betas"] = stored[1].T
+    sloped = nibabel.Nifti1Image(stored[2], AFFINE)
+    sloped.header.set_slope_inter(1 / 300, 0)
+    nibabel.save(sloped, betas / "betas_session03.nii.gz")
+    ncsnr = rng.random(GRID).astype(np.float32)
+    ncsnr[:2] = np.nan
+    nibabel.save(nibabel.Nifti1Image(ncsnr, AFFINE), betas / "ncsnr.nii.gz")
+    roi = root / "nsddata/ppdata/subj01/func1pt8mm/roi"
+    roi.mkdir(parents=True)
+    general = np.full(GRID, -1, np.float32)
+    general[1:5, 2:6, 3:5], general[5] = 1, 0
+    nibabel.save(nibabel.Nifti1Image(general, AFFINE), roi / "nsdgeneral.nii.gz")
+    areas = np.where(general == 1, 1 + np.arange(GRID[0])[:, None, None] % 7, -1).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(areas, AFFINE), roi / "prf-visualrois.nii.gz")
+    surface = root / f"nsddata_betas/ppdata/subj01/fsaverage/{VERSION}"
+    surface.mkdir(parents=True)
+    for side, offset in (("lh", 0), ("rh", 100)):
+        values = offset + np.arange(5 * N, dtype=np.float32).reshape(5, 1, 1, N)
+        nibabel.save(nibabel.MGHImage(values, np.eye(4)), surface / f"{side}.betas_session01.mgh")
+    pictures = root / "nsddata_stimuli/stimuli/nsd"
+    pictures.mkdir(parents=True)
+    with h5py.File(pictures / "nsd_stimuli.hdf5", "w") as file:
+        file["imgBrick"] = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 16, 16, 3), np.uint8)
+    return root, stored, general, areas, ncsnr
+
+
+def test_the_tree_is_small(tree):
+    assert sum(p.stat().st_size for p in tree[0].rglob("*") if p.is_file()) < 1_000_000
+
+
+def test_trials_count_from_one(tree):
+    table = nsd_trials(tree[0], 2, trials_per_session=N)
+    assert len(table) == SESSIONS * N
+    t = 17
+    assert table.image_73k[t] == IMAGES[1, ORDER[t] - 1]
+    assert table.stimulus_id[t] == f"nsd{IMAGES[1, ORDER[t] - 1]:05d}"
+    assert table.shared.tolist() == (ORDER <= 2).tolist()
+    assert (table.session[t], table.trial[t]) == (2, 6)
+    counts = table.image_73k.value_counts().sort_index()
+    assert (table.groupby("image_73k").repetition.max() + 1).tolist() == counts.tolist()
+    third = nsd_trials(tree[0], 2, sessions=[3], trials_per_session=N)
+    assert third.repetition.tolist() == table.repetition[24:].tolist()
+
+
+def test_betas_of_every_format_agree(tree):
+    root, stored, general, _, _ = tree
+    found = read_nsd_betas(root, 1, trials_per_session=N)
+    inside = general > 0
+    wanted = np.concatenate([s[inside].T for s in stored]) / 300
+    np.testing.assert_allclose(found.values, wanted, atol=1e-5)
+    assert found.attrs["units"] == "% signal change"
+    assert found.session.values.tolist() == [1] * N + [2] * N + [3] * N
+    np.testing.assert_array_equal(np.stack([found.i, found.j, found.k], 1), np.argwhere(inside))
+    second = read_nsd_betas(root, 1, sessions=[2], trials_per_session=N)
+    np.testing.assert_allclose(second.values, stored[1][inside].T / 300, atol=1e-5)
+
+
+def test_regions_and_ncsnr_at_the_voxels(tree):
+    root, _, general, areas, ncsnr = tree
+    found = read_nsd_betas(root, 1, sessions=[1], trials_per_session=N)
+    np.testing.assert_array_equal(read_nsd_map(root, 1, "prf-visualrois", like=found), areas[general > 0])
+    read = read_nsd_map(root, 1, "ncsnr", like=found)
+    np.testing.assert_array_equal(read, ncsnr[general > 0])
+    assert np.isnan(read).any()
+    everything = read_nsd_betas(root, 1, sessions=[1], region=None, trials_per_session=N)
+    labels = read_nsd_map(root, 1, "nsdgeneral", like=everything)
+    assert sorted(set(labels)) == [-1, 0, 1]
+    with pytest.raises(ValueError, match=r"nsdgeneral, prf-visualrois\), got V1"):
+        read_nsd_betas(root, 1, region="V1", trials_per_session=N)
+
+
+def test_surface(tree):
+    found = read_nsd_betas(tree[0], 1, space="fsaverage", region=None, trials_per_session=N)
+    assert found.hemi.values.tolist() == ["L"] * 5 + ["R"] * 5
+    assert found.values[3].tolist() == [3 + N * v for v in range(5)] + [103 + N * v for v in range(5)]
+    assert len(set(found.neuroid_id.values)) == 10
+
+
+def test_pictures_by_their_number(tree):
+    assert read_nsd_images(tree[0], [10, 1, 10])[:, 0, 0, 0].tolist() == [9, 0, 9]
+    with pytest.raises(ValueError, match="1 to 10"):
+        read_nsd_images(tree[0], [0, 1])
+
+
+def test_what_is_missing_or_contradicts_is_named(tree, tmp_path):
+    root = tree[0]
+    with pytest.raises(ValueError, match=r"nsd_expdesign\.mat"):
+        nsd_trials(tmp_path, 1)
+    with pytest.raises(ValueError, match=r"got \[4\]"):
+        read_nsd_betas(root, 1, sessions=[4], trials_per_session=N)
+    with pytest.raises(ValueError, match=r"betas_session01\.nii\.gz must be of 10 trials, got 12"):
+        read_nsd_betas(root, 1, sessions=[1], trials_per_session=10)
+    with pytest.raises(ValueError, match="subj02"):
+        read_nsd_betas(root, 2, trials_per_session=N)
+    with pytest.raises(ValueError, match="1 to 2"):
+        nsd_trials(root, 3)
+    design = tmp_path / "nsddata/experiments/nsd"
+    design.mkdir(parents=True)
+    made = {"masterordering": ORDER[None] - 1, "subjectim": IMAGES, "sharedix": IMAGES[:1, :2]}
+    scipy.io.savemat(design / "nsd_expdesign.mat", made)
+    with pytest.raises(ValueError, match="numbered from 1"):
+        nsd_trials(tmp_path, 1, trials_per_session=N)
+    made["masterordering"], made["sharedix"] = ORDER[None], np.array([[9, 9]])
+    scipy.io.savemat(design / "nsd_expdesign.mat", made)
+    with pytest.raises(ValueError, match="shared pictures come first"):
+        nsd_trials(tmp_path, 1, trials_per_session=N)
+    (design / "nsd_expdesign.mat").write_text("half a file")
+    with pytest.raises(ValueError, match=r"nsd_expdesign\.mat must be a readable MATLAB file"):
+        nsd_trials(tmp_path, 1, trials_per_session=N)
+
+
+def test_other_scalings_and_other_responses_are_refused(tmp_path, tree):
+    write_nsd(tmp_path, {1: simulated()}, masterordering=ORDER, subjectim=IMAGES, n_shared=2, trials_per_session=N)
+    file = tmp_path / f"nsddata_betas/ppdata/subj01/func1pt8mm/{VERSION}/betas_session01.nii.gz"
+    image = nibabel.load(file)
+    wrong = nibabel.Nifti1Image(np.asarray(image.dataobj).astype(np.int16), image.affine)
+    wrong.header.set_slope_inter(0.1, 0)
+    nibabel.save(wrong, file)
+    with pytest.raises(ValueError, match=r"betas_session01\.nii\.gz must be scaled by 1/300 or not at all"):
+        read_nsd_betas(tmp_path, 1, trials_per_session=N)
+    behav = tmp_path / "nsddata/ppdata/subj01/behav"
+    behav.mkdir()
+    (behav / "responses.tsv").write_text("SESSION\t73KID\n" + "1\t5\n" * N)
+    with pytest.raises(ValueError, match=r"responses\.tsv must be in agreement"):
+        nsd_trials(tmp_path, 1, trials_per_session=N)
+
+
+def simulated(scale=2.0):
+    rng = np.random.default_rng(3)
+    index = np.argwhere(rng.random(GRID) > 0.8)
+    values = np.clip(scale * rng.normal(size=(SESSIONS * N, len(index))), -50 * scale, 50 * scale)
+    names = [f"nsd{IMAGES[0, r - 1]:05d}" for r in ORDER]
+    made = make_responses(values.astype(np.float32), stimulus_id=names, i=index[:, 0], j=index[:, 1], k=index[:, 2])
+    made.attrs |= {"volume_shape": list(GRID), "affine": AFFINE.ravel().tolist()}
+    return made
+
+
+@pytest.mark.parametrize("form", ["nii.gz", "hdf5"])
+def test_written_trees_read_back(tmp_path, form):
+    betas = simulated()
+    n = betas.sizes["neuroid"]
+    maps = {1: {"ncsnr": np.linspace(0, 1, n), "streams": np.arange(n) % 6}}
+    images = np.random.default_rng(0).integers(0, 255, (10, 16, 16, 3)).astype(np.uint8)
+    write_nsd(tmp_path, {1: betas}, masterordering=ORDER, subjectim=IMAGES, n_shared=2, trials_per_session=N, maps=maps,
+              images=images, format=form)  # fmt: skip
+    back = read_nsd_betas(tmp_path, 1, trials_per_session=N)
+    np.testing.assert_allclose(back.values, betas.values, atol=0.5 / 300 + 1e-6)
+    assert back.stimulus_id.values.tolist() == betas.stimulus_id.values.tolist()
+    np.testing.assert_array_equal(back.j, betas.j)
+    np.testing.assert_allclose(read_nsd_map(tmp_path, 1, "ncsnr", like=back), maps[1]["ncsnr"], rtol=1e-6)
+    np.testing.assert_array_equal(read_nsd_map(tmp_path, 1, "streams", like=back), np.arange(n) % 6)
+    np.testing.assert_array_equal(read_nsd_images(tmp_path, [4, 2]), images[[3, 1]])
+
+
+def test_writing_refuses_what_would_not_read_back(tmp_path):
+    kind = {"masterordering": ORDER, "subjectim": IMAGES, "n_shared": 2, "trials_per_session": N}
+    with pytest.raises(ValueError, match="whole sessions of 12"):
+        write_nsd(tmp_path, {1: simulated()[:30]}, **kind)
+    with pytest.raises(ValueError, match="in the order of the design"):
+        write_nsd(tmp_path, {1: simulated()[::-1]}, **kind)
+    with pytest.raises(ValueError, match=r"within ±109\.2 %"):
+        write_nsd(tmp_path, {1: simulated(scale=80.0)}, **kind)
+    with pytest.raises(ValueError, match="alike for all"):
+        write_nsd(tmp_path, {1: simulated()}, **{**kind, "n_shared": 3})
+    assert not (tmp_path / "nsddata_betas").exists()
