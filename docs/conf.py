@@ -35,6 +35,9 @@ suppress_warnings = ["mystnb.unknown_mime_type"]
 autosummary_generate = True
 autodoc_typehints = "none"  # the numpydoc text says shapes and units; signatures stay readable
 autodoc_member_order = "bysource"
+autodoc_default_options = {
+    "exclude-members": "set_fit_request, set_predict_request, set_score_request, get_metadata_routing"
+}
 numpydoc_show_class_members = False
 
 

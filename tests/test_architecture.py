@@ -32,8 +32,8 @@ UNITLESS = frozenset(
         clip_norm validate offset fps location spread critical criterion
         noise_sd subject_sd difference_sd gain_sd prior share_inside target log_posterior
         factor from_n to_n ceiling reliability k lower upper estimate low high log_likelihood deviance lapse_bounds
-        stage_tolerance sigma sharpness length_sd dropout correct area simple f_value p_value strength background fractions
-        slopes minimum regularization screen gap merge_length test_share
+        stage_tolerance sigma sharpness length_sd dropout correct area simple f_value p_value strength background
+        fractions slopes minimum regularization screen gap merge_length test_share
         coherence component_contrast density_per_deg2 depth exponent rms_contrast sd_cycles signal_share speed_bandwidth
         step_cycles
         accuracy scale slice_time_ref outside negative_gain

@@ -72,7 +72,7 @@ def _first_of_each(label: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def behavioral_delta(model: Any, human: Any) -> float:
-    """Return how far a model's statistics lie from people's: the mean over them of |model − human| / human.
+    """Return how far a model's statistics lie from people's: their mean absolute difference as a share of people's.
 
     Parameters
     ----------

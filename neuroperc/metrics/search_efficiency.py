@@ -128,7 +128,7 @@ def tfp_auc(curve: Any) -> Floats:
 
 
 def probability_mismatch(curve: Any, reference: Any) -> Floats:
-    """Return how far two found-by-k curves lie apart, the sum over k of |F − F_reference|.
+    """Return how far two found-by-k curves lie apart, their absolute difference summed over k.
 
     Parameters
     ----------

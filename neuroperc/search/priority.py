@@ -81,6 +81,7 @@ class EccNet(nn.Module):
 
     Examples
     --------
+    >>> from neuroperc.nets import Net, Preprocess
     >>> conv = torch.nn.Conv2d
     >>> net = torch.nn.Sequential(conv(3, 4, 3, padding=1), torch.nn.MaxPool2d(2), conv(4, 4, 3, padding=1))
     >>> model = EccNet(Net(net, Preprocess(size_px=None)), px_per_deg=16, layers=(2,), slopes=(0.1,))
@@ -224,6 +225,7 @@ class TemplatePriority(EccNet):
 
     Examples
     --------
+    >>> from neuroperc.nets import Net, Preprocess
     >>> net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.MaxPool2d(2), torch.nn.ReLU())
     >>> model = TemplatePriority(Net(net, Preprocess(size_px=None)), layers=(1,), px_per_deg=8)
     >>> model(torch.rand(1, 3, 20, 30), torch.rand(1, 3, 6, 6)).shape

@@ -47,9 +47,10 @@ def multimatch(
     Returns
     -------
     array
-        (..., 5) similarities: vector 1 − med|v − w|/2D, direction 1 − med(angle)/π, length 1 − med|ρ − ρ'|/D,
-        position 1 − med‖p − p'‖/D, duration 1 − med(|d − d'|/max(d, d')); shape (5,) for one pair, (pairs, 5), or
-        (len(a), len(b), 5) for ``"all"``. Tensors give tensors (the alignment itself runs in NumPy on the CPU).
+        (..., 5) similarities: vector ``1 − med|v − w|/2D``, direction ``1 − med(angle)/π``,
+        length ``1 − med|ρ − ρ'|/D``, position ``1 − med|p − p'|/D``, duration ``1 − med(|d − d'|/max(d, d'))``;
+        shape (5,) for one pair, (pairs, 5), or (len(a), len(b), 5) for ``"all"``. Tensors give tensors
+        (the alignment itself runs in NumPy on the CPU).
 
         NaN: all five when either path has fewer than three fixations or a fixation without a place; the duration alone
         when a duration is missing (all five with simplification, which needs them). `coverage` counts what is left.

@@ -44,7 +44,7 @@ def scasim(
     Notes
     -----
     An edit distance: to leave out a fixation costs its duration d; to put another in its place costs
-    |d − d'| m + (d + d')(1 − m).
+    ``|d − d'| m + (d + d')(1 − m)``.
 
     References
     ----------

@@ -57,7 +57,7 @@ class FlowAgreement:
 def response_consistency(model: Any, human: Any, truth: Any) -> float:
     """Response consistency index: the mean over probes of A B C, which is high when a model errs as people do.
 
-    A = |G-R| / (|G|+|R|), B = cos(R-G, M-G), C = |G-M| / (|G-M|+|R-M|) for truth G, response R and model M.
+    ``A = |G-R| / (|G|+|R|)``, ``B = cos(R-G, M-G)``, ``C = |G-M| / (|G-M|+|R-M|)`` for truth G, response R and model M.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ def direction_statistics(responses: Any, direction_deg: Any, *, blank: Any = 0.0
     -------
     pandas.DataFrame
         ``preferred_deg`` (vector mean), ``direction_index`` 1 - null/preferred (at the largest response and opposite),
-        ``circular_variance`` 1 - |sum R exp(i d)| / sum R of the rectified responses, ``half_width_deg``, the mean
+        ``circular_variance`` ``1 - |sum R exp(i d)| / sum R`` of the rectified responses, ``half_width_deg``, the mean
         distance from the largest response at which half of it is left (NaN when that never happens), and of the first
         three ``_low`` and ``_high``: jackknife over repeats with Student's t, NaN with fewer than three repeats.
 

@@ -63,7 +63,8 @@ def learn_position_table(
 ) -> Tensor:
     """Learn the table with Adam from a standard normal start, as the authors of OAT did.
 
-    The loss is [sum_ij (cos(W_i, W_j) - exp(-(i - j)^2 / (2 sigma^2)))^2 + mean_i (|W_i| - mean |W|)^2] / (P (P - 1)).
+    The loss is
+    ``[sum_ij (cos(W_i, W_j) - exp(-(i - j)^2 / (2 sigma^2)))^2 + mean_i (|W_i| - mean |W|)^2] / (P (P - 1))``.
 
     Parameters
     ----------
