@@ -94,7 +94,7 @@ def _parts(info: MovieInfo, device: torch.device, progress: bool) -> Iterator[Te
 
 def _luminance(frames: list[np.ndarray], weights: Tensor) -> Tensor:
     x = torch.from_numpy(np.stack(frames)).to(weights)
-    return torch.einsum("tchw,c->thw", x, weights)[:, None] if x.shape[1] == 3 else x
+    return torch.einsum("tcyx,c->tyx", x, weights)[:, None] if x.shape[1] == 3 else x
 
 
 def _draw(filters: Any, energy: np.ndarray) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -11,9 +12,17 @@ from torch import Tensor
 
 from ..data import StimulusSet
 from ..display import Display
-from ..nets import Net, load
+from ..nets import load
 from ..plot import figure, outline, png, scanpath, search_functions, style
-from ..search import EccNet, human_reaction_times, picture_search, reaction_times, search_slopes, simulate
+from ..search import (
+    EccNet,
+    PixelPriority,
+    human_reaction_times,
+    picture_search,
+    reaction_times,
+    search_slopes,
+    simulate,
+)
 from ..stimuli import search_displays
 from .page import Number, Stage
 from .scene import Scene
@@ -25,13 +34,11 @@ _SIZES = (4, 12)
 
 def stage(scene: Scene) -> Stage:
     """Search the photograph for a part of it, and displays for the odd item."""
-    net, made_of = _network()
     device = scene.image.device
-    picture = EccNet(net, px_per_deg=scene.display.px_per_deg, mixing="equal", sharpening="natural").to(device)
+    picture, model, made_of = _models(scene.display.px_per_deg, device)
     shown = picture_search(scene.image, scene.display, _TARGET_DEG)
     path, trial = simulate(picture, shown, rng=scene.seed, budget=8, device=device, progress=scene.progress)
     displays = [search_displays(None, name, set_size=_SIZES, n=3, rng=scene.seed) for name in _TASKS]
-    model = EccNet(net).to(device)
     runs = [simulate(model, x, rng=scene.seed, device=device, progress=scene.progress) for x in displays]
     times = pd.concat([reaction_times(fixations, trials) for fixations, trials in runs], ignore_index=True)
     slopes = search_slopes(times).set_index("condition")["slope"].astype(float)
@@ -58,13 +65,16 @@ def stage(scene: Scene) -> Stage:
     )
 
 
-def _network() -> tuple[Net, str]:
-    """Return VGG-16 from the data folder, or with random weights."""
+def _models(px_per_deg: float, device: torch.device) -> tuple[Any, Any, str]:
+    """Return eccNET for the photograph and for displays, or matching of pixels where the weights are not here."""
     folder = os.environ.get("NEUROPERC_DATA")
     file = Path(folder or ".") / "weights" / "vgg16_imagenet_convs_rgb_fp16.pt"
     if folder and file.is_file():
-        return load("vgg16", weights=file), "VGG-16 with ImageNet weights"
-    return load("vgg16", weights=None), "VGG-16 with random weights, as NEUROPERC_DATA holds none"
+        net = load("vgg16", weights=file)
+        natural = EccNet(net, px_per_deg=px_per_deg, mixing="equal", sharpening="natural")
+        return natural.to(device), EccNet(net).to(device), "eccNET on VGG-16 with ImageNet weights"
+    words = "matching of pixels instead of eccNET, as NEUROPERC_DATA holds no VGG-16"
+    return PixelPriority(), PixelPriority(), words
 
 
 def _draw(

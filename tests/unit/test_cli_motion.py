@@ -51,7 +51,7 @@ def test_streamed_energy_is_that_of_the_whole_movie(tmp_path, monkeypatch, capsy
     assert code == 0, err
     display = npc.Display.from_px_per_deg(8, resolution_px=(48, 48))
     frames = npc.data.load_movie(movie, display)[0]
-    light = torch.einsum("tchw,c->thw", frames, torch.tensor([0.2126, 0.7152, 0.0722]))[None, :, None]
+    light = torch.einsum("tcyx,c->tyx", frames, torch.tensor([0.2126, 0.7152, 0.0722]))[None, :, None]
     whole = npc.motion.MotionEnergy.pyramid((48, 48), fps=24, sf_cpi=(2, 4))(light)[0]
     assert len(whole) == 72
     np.testing.assert_allclose(np.load(tmp_path / "out" / "energy.npy"), whole.numpy(), rtol=2e-4, atol=1e-5)
