@@ -14,7 +14,7 @@ from torch import Tensor
 State = dict[str, Tensor]
 
 _ARMIJO = 1e-4  # share of the promised decrease that a step must bring (Nocedal & Wright 2006, eq. 3.4)
-_TRIES = 12  # trials refused in a row after which the curvature learnt so far is forgotten
+_TRIES = 25  # trials refused in a row after which the curvature learnt so far is forgotten
 _CURVATURE = 1e-8  # cosine between step and change of gradient below which a pair is left out
 
 

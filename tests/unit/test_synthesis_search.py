@@ -13,7 +13,7 @@ from torch import nn
 
 import neuroperc as npc
 from neuroperc.synthesis import Metamer, synthesize
-from neuroperc.synthesis.steppers import LBFGS
+from neuroperc.synthesis.steppers import _TRIES, LBFGS
 
 POOL = nn.AvgPool2d(4)
 BOTH = ("adam", "lbfgs")
@@ -363,7 +363,7 @@ def test_files_keep_residuals_and_older_ones_are_read(tmp_path):
 
 
 def test_lbfgs_forgets_its_history_where_no_step_helps():
-    """Down the gradient after a dozen refusals in a row; a step that changes nothing is refused."""
+    """Down the gradient after many refusals in a row; a step that changes nothing is refused."""
     stepper = LBFGS(0.1, bounded=False)
     weights = torch.linspace(1, 5, 6)[None]
     state = stepper.start(torch.ones(1, 6))
@@ -372,7 +372,7 @@ def test_lbfgs_forgets_its_history_where_no_step_helps():
         stepper.advance(state)
     assert int(state["count"]) > 0
     best, gradient = state["kept"].clone(), state["grad"].clone()
-    for refused in range(1, 13):
+    for refused in range(1, _TRIES + 1):
         assert not stepper.judge(state, state["value"].clone(), torch.full((1, 6), 7.0))
         assert int(state["refused"]) == refused
         stepper.advance(state)
