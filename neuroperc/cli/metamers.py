@@ -21,7 +21,7 @@ from ..metamers import EnergyModel, LuminanceModel, NeuroFovea, TextureModel, vg
 from ..metrics import ssim
 from ..plot import metamer_sheet, png
 from ..synthesis import synthesize
-from .pictures import check_on_picture, display_of, torch_device
+from .pictures import check_files, check_on_picture, display_of, torch_device
 
 __all__ = ["metamer_files"]
 
@@ -83,9 +83,7 @@ def metamer_files(
         For input that cannot be read, an unknown model, a gaze off the picture, or contradicting sizes.
     """
     one_of("--model", model, _NAMES)
-    check(source.is_file(), "IN", "a picture file that exists", str(source), error=FileNotFoundError)
-    check(target.suffix == "", "OUT", "a folder", str(target), "Give it no suffix.")
-    check(target.parent.is_dir(), "OUT", "in a folder that exists", str(target), f"Make {target.parent} first.")
+    check_files(source, target)
     check(len(seeds) > 0, "--seeds", "at least 1", len(seeds))
     integer("--steps", steps)
     check(weights is None or model == "neurofovea", "--weights", "left out for this model", model)

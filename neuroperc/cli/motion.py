@@ -12,13 +12,14 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .._check import atomic_path, check, one_of
+from ..color import luminance
 from ..data import StimulusSet, save_movie
 from ..data.readers.movies import MovieInfo, probe_movie, read_frames
 from ..display import Display
 from ..motion import MotionEnergy
 from ..plot import direction_tuning, figure, png, style
 from ..stimuli import dots, gratings, plaids
-from .pictures import torch_device
+from .pictures import check_files, check_parent, torch_device
 
 __all__ = ["motion_files", "stimulus_file"]
 
@@ -53,17 +54,15 @@ def motion_files(
     Returns
     -------
     list of pathlib.Path
-        What was written. ``energy.npy`` is (frames, filters), float32; memory does not grow with the movie's length
-        but for it.
+        What was written. ``energy.npy`` is (frames, filters), float32: log(root of energy + 1e-5), as encoding models
+        take it; memory does not grow with the movie's length but for it. The figure shows roots of energy.
 
     Raises
     ------
     ValueError, FileNotFoundError
         For a movie that cannot be read or frequencies that it cannot carry.
     """
-    check(source.is_file(), "IN", "a movie file that exists", str(source), error=FileNotFoundError)
-    check(target.suffix == "", "OUT", "a folder", str(target), "Give it no suffix.")
-    check(target.parent.is_dir(), "OUT", "in a folder that exists", str(target), f"Make {target.parent} first.")
+    check_files(source, target, "movie")
     info, place = probe_movie(source), torch_device(device)
     pyramid = MotionEnergy.pyramid(info.shape[-2:], fps=float(info.rate), sf_cpi=tuple(sf_cpi), tf_hz=tuple(tf_hz),
                                    n_directions=n_directions).to(place)  # fmt: skip
@@ -81,20 +80,14 @@ def motion_files(
 
 def _parts(info: MovieInfo, device: torch.device, progress: bool) -> Iterator[Tensor]:
     """Yield luminance in linear light, (k, 1, h, w)."""
-    weights = torch.tensor([0.2126, 0.7152, 0.0722], device=device)
     held: list[np.ndarray] = []
     for frame in tqdm(read_frames(info), total=info.n_frames, unit="frame", disable=not progress):
         held.append(np.asarray(frame))
         if len(held) == _PART:
-            yield _luminance(held, weights)
+            yield luminance(torch.from_numpy(np.stack(held)).to(device))
             held = []
     if held:
-        yield _luminance(held, weights)
-
-
-def _luminance(frames: list[np.ndarray], weights: Tensor) -> Tensor:
-    x = torch.from_numpy(np.stack(frames)).to(weights)
-    return torch.einsum("tcyx,c->tyx", x, weights)[:, None] if x.shape[1] == 3 else x
+        yield luminance(torch.from_numpy(np.stack(held)).to(device))
 
 
 def _draw(filters: Any, energy: np.ndarray) -> bytes:
@@ -102,11 +95,12 @@ def _draw(filters: Any, energy: np.ndarray) -> bytes:
     groups = moving.groupby(["tf_hz", "direction_deg"]).groups
     rates = sorted({rate for rate, _ in groups})
     angles = sorted({angle for _, angle in groups})
-    mean = np.array([[energy[:, list(groups[rate, angle])].mean() for angle in angles] for rate in rates])
+    root = np.exp(energy)
+    mean = np.array([[root[:, list(groups[rate, angle])].mean() for angle in angles] for rate in rates])
     with style():
         canvas = figure(1, 1, width_in=4.4, height_in=3.8)
         labels = [f"{rate:g} Hz" for rate in rates]
-        words = "mean motion energy of the movie, by direction"
+        words = "root of motion energy, mean over the movie"
         direction_tuning(angles, mean, labels=labels, title=words, ax=canvas.axes[0])
         return png(canvas)
 
@@ -151,7 +145,7 @@ def stimulus_file(
         For values that the pixels or frames cannot show.
     """
     one_of("kind", kind, tuple(_MAKERS))
-    check(target.parent.is_dir(), "OUT", "in a folder that exists", str(target), f"Make {target.parent} first.")
+    check_parent(target)
     side = round(size_deg * px_per_deg)
     check(side >= 2, "--size-deg", "at least two pixels", size_deg)
     display = Display.from_px_per_deg(px_per_deg, resolution_px=(side, side), refresh_hz=fps)

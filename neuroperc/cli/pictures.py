@@ -17,7 +17,7 @@ from ..data.readers.pictures import PICTURE_SUFFIXES, read_picture, save_image
 from ..display import Display
 from ..foveation import FoveatedBlur
 
-__all__ = ["check_on_picture", "display_of", "foveate_files", "torch_device"]
+__all__ = ["check_files", "check_on_picture", "check_parent", "display_of", "foveate_files", "torch_device"]
 
 _WRITABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _LONGEST_GAP_S = 0.1  # a trace may end this long before the last frame; beyond it the gaze is unknown
@@ -96,6 +96,18 @@ def _seen(blur: FoveatedBlur, picture: Tensor, fixation_deg: Sequence[float] | n
         return blur(picture[None], gaze)[0].clamp(0, 1).cpu()
 
 
+def check_files(source: Path, target: Path, what: str = "picture") -> None:
+    """Refuse a source that is no file, and a target that is no folder to be."""
+    check(source.is_file(), "IN", f"a {what} file that exists", str(source), error=FileNotFoundError)
+    check(target.suffix == "", "OUT", "a folder", str(target), "Give it no suffix.")
+    check_parent(target)
+
+
+def check_parent(target: Path) -> None:
+    """Refuse a target whose folder does not exist."""
+    check(target.parent.is_dir(), "OUT", "in a folder that exists", str(target), f"Make {target.parent} first.")
+
+
 def torch_device(name: str | None) -> torch.device:
     """Return the device of an option, the CPU by default."""
     try:
@@ -149,7 +161,7 @@ def _jobs(source: Path, target: Path, gazes: list[tuple[float, float]]) -> list[
         check(target.resolve() != source.resolve(), "OUT", "another file than IN", str(target))
         return [(source, gazes[0], target)]
     check(target.suffix == "", "OUT", f"a folder or a {', '.join(_WRITABLE)} file", str(target))
-    check(target.parent.is_dir(), "OUT", "in a folder that exists", str(target), f"Make {target.parent} first.")
+    check_parent(target)
     check(not source.is_dir() or target.resolve() != source.resolve(), "OUT", "another folder than IN", str(target))
     target.mkdir(exist_ok=True)
     jobs = []

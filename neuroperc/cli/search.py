@@ -16,7 +16,7 @@ from ..nets import load
 from ..plot import figure, outline, png, scanpath, style
 from ..search import ChancePriority, EccNet, PixelPriority, TemplatePriority, picture_search, simulate
 from ..stimuli import cell_table, item_table, search_displays
-from .pictures import display_of, torch_device
+from .pictures import check_files, check_parent, display_of, torch_device
 
 __all__ = ["display_files", "search_files"]
 
@@ -77,12 +77,10 @@ def search_files(
     """
     one_of("--model", model, _NAMES)
     integer("--budget", budget, 1)
-    for name, path in (("IN", source), ("--template", template)):
-        there = path is None or path.is_file()
-        check(there, name, "a picture file that exists", str(path), error=FileNotFoundError)
+    check_files(source, target)
+    there = template is None or template.is_file()
+    check(there, "--template", "a picture file that exists", str(template), error=FileNotFoundError)
     check(weights is None or model in ("eccnet", "ivsn"), "--weights", "left out for this model", model)
-    check(target.suffix == "", "OUT", "a folder", str(target), "Give it no suffix.")
-    check(target.parent.is_dir(), "OUT", "in a folder that exists", str(target), f"Make {target.parent} first.")
     picture = torch.from_numpy(read_picture(source))
     display = display_of((picture.shape[-2], picture.shape[-1]), px_per_deg, size_deg)
     known = None if template is None else torch.from_numpy(read_picture(template))
@@ -156,7 +154,7 @@ def display_files(
     ValueError
         For an unknown task, sizes that do not fit, or a folder that is there.
     """
-    check(target.parent.is_dir(), "OUT", "in a folder that exists", str(target), f"Make {target.parent} first.")
+    check_parent(target)
     check(not target.exists(), "OUT", "a new folder", str(target), "Name another one, or move it away.")
     shown = search_displays(
         None, name, set_size=list(set_sizes) or None, n=n, jpeg_quality=jpeg_quality,

@@ -121,7 +121,7 @@ def direction_tuning(
     Raises
     ------
     ValueError
-        When lengths differ or a value is not finite.
+        When lengths differ, a value is not finite or below 0.
 
     Examples
     --------
@@ -132,6 +132,7 @@ def direction_tuning(
     fits = angle.ndim == 1 and values.shape == (len(values), len(angle))
     check(fits, "response", f"(units, {angle.size})", values.shape)
     finite("response", values)
+    check(bool((values >= 0).all()), "response", "0 or more, a radius", float(values.min()), "Logarithms need np.exp.")
     order = np.argsort(angle)
     closed = np.append(order, order[0])
     palette = [color for name, color in COLORS.items() if name != "grey"]
@@ -142,6 +143,7 @@ def direction_tuning(
     circle.set_title(title)
     circle.set_xticks(np.radians([0, 90, 180, 270]))
     circle.set_yticks([])
+    circle.set_rmin(0.0)
     circle.set_xlabel(unit)
     if labels is not None:
         circle.legend(loc="lower left", bbox_to_anchor=(0.85, 0.85))

@@ -57,6 +57,22 @@ def test_streamed_energy_is_that_of_the_whole_movie(tmp_path, monkeypatch, capsy
     np.testing.assert_allclose(np.load(tmp_path / "out" / "energy.npy"), whole.numpy(), rtol=2e-4, atol=1e-5)
 
 
+def test_colour_is_taken_by_its_luminance(tmp_path, monkeypatch, capsys):
+    """A green grating is .7152 as bright as a grey one, a blue one .0722."""
+    x, t = np.arange(48), np.arange(24)
+    wave = 0.5 + 0.4 * np.cos(2 * np.pi * (4 * x / 48 - 4 * t[:, None, None] / 24)) + np.zeros((24, 48, 1))
+    means = []
+    for name, channels in (("grey", (0, 1, 2)), ("green", (1,)), ("blue", (2,))):
+        movie = np.zeros((24, 3, 48, 48))
+        movie[:, channels] = wave[:, None]
+        npc.data.save_movie(movie, tmp_path / f"{name}.mkv", fps=24, lossless=True, bits=16)
+        words = ("motion", tmp_path / f"{name}.mkv", tmp_path / name, "--sf-cpi", "4", "--tf-hz", "4")
+        assert call(monkeypatch, capsys, *words)[0] == 0
+        means.append(np.load(tmp_path / name / "energy.npy").max())
+    # Responses are logarithms of roots of energy: light that is halved takes away log 2.
+    np.testing.assert_allclose(np.subtract(means[1:], means[0]), np.log([0.7152, 0.0722]), rtol=0.01)
+
+
 def test_dots_follow_the_seed_and_a_plaid_has_two_components(tmp_path, monkeypatch, capsys):
     display = npc.Display.from_px_per_deg(8, resolution_px=(48, 48))
     movies = []

@@ -174,3 +174,10 @@ def test_layer_profiles_say_what_bars_and_bands_are():
     ):
         with pytest.raises(ValueError, match=words):
             call()
+
+
+def test_tuning_starts_at_the_centre_and_refuses_logarithms():
+    ax = plot.direction_tuning([0, 90, 180, 270], [3.0, 2.0, 2.5, 2.0])
+    assert ax.get_rmin() == 0
+    with pytest.raises(ValueError, match="0 or more"):
+        plot.direction_tuning([0, 90], [-1.0, 2.0])
