@@ -1,7 +1,8 @@
-"""Blur, pooling and metamers on a CUDA device; blur and pooling as a share of the bytes a second that a copy moves.
+"""Every room on a CUDA device; blur and pooling as a share of the bytes a second that a copy moves.
 
 ``python benchmarks/cuda.py`` writes results/cuda.json; batches of 16 RGB pictures of 1024 x 1024, metamers of one
-picture of 512 x 512 (their papers say "about 1 s" for NeuroFovea and hours for synthesis). It needs a device and
+picture of 512 x 512 (their papers say "about 1 s" for NeuroFovea and hours for synthesis), motion pyramids in frames
+a second and as a share of a matrix product's speed, cross-validated fits beside NumPy's. It needs a device and
 says so without one; no result is committed until it has been run on one.
 """
 
@@ -60,7 +61,7 @@ def main() -> None:
             {"task": name, "ms": 1e3 * spent, "share_of_copy": speed / (moved / copy_s), "gb_per_s": speed / 1e9}
         )
         print(rows[-1])
-    rows += metamers()
+    rows += metamers() + motion() + fits()
     write("cuda", rows, batch="16 x 3 x 1024 x 1024 float32", aim="share_of_copy above 0.5")
 
 
@@ -82,6 +83,51 @@ def metamers() -> list[dict]:
         {"task": "NeuroFovea, VGG-16 (random weights), 512 x 512", "ms": 1e3 * render_s},
         {"task": "EnergyModel synthesis, 512 x 512 RGB", "ms": 1e3 * step_s, "steps_per_s": 1 / step_s},
     ]
+
+
+def motion() -> list[dict]:
+    """Time motion-energy pyramids, 96 x 96, and one large matrix product."""
+    a = torch.rand(4096, 4096, device="cuda")
+    peak = 2 * 4096**3 / seconds(lambda: a @ a)
+    rows = []
+    for frequencies in ((0, 2, 4, 8, 16), (0, 2, 4, 8, 16, 32)):
+        pyramid = npc.motion.MotionEnergy.pyramid((96, 96), fps=24, sf_cpi=frequencies).cuda()
+        movie = torch.rand(4, 240, 1, 96, 96, device="cuda")
+        with torch.no_grad():
+            pyramid(movie)
+            spent = seconds(lambda: pyramid(movie))  # noqa: B023
+        table = pyramid.filters
+        pairs = table[["x_image", "y_image", "sf_cpi"]].assign(axis_deg=table["direction_deg"] % 180).drop_duplicates()
+        frames = movie.shape[0] * movie.shape[1]
+        flop = 2 * 2 * len(pairs) * 96 * 96 * frames  # one product with both filters of every pair
+        rows.append({"task": f"motion pyramid, {len(table)} filters, 96 x 96", "ms": 1e3 * spent,
+                     "frames_per_s": frames / spent, "share_of_product": flop / spent / peak})  # fmt: skip
+        print(rows[-1])
+    return rows
+
+
+def fits() -> list[dict]:
+    """Time ten splits of PLS and ridge, 3200 x 1000 to 168, on the device and with NumPy."""
+    import numpy as np
+
+    from neuroperc.regression import cross_predict, shuffle_splits
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((3200, 1000))
+    y = x[:, :100] @ rng.standard_normal((100, 168)) + 10 * rng.standard_normal((3200, 168))
+    splits = shuffle_splits(range(3200), n_splits=10, rng=0)
+    rows = []
+    for estimator in ("pls", "ridge"):
+        spent = {}
+        for device in ("cuda", None):
+            spent[device] = seconds(
+                lambda: cross_predict(x, y, splits=splits, estimator=estimator, device=device),  # noqa: B023
+                repeats=3,
+            )
+        rows.append({"task": f"{estimator}, ten splits, 3200 x 1000 to 168", "ms": 1e3 * spent["cuda"],
+                     "times_numpy": spent[None] / spent["cuda"]})  # fmt: skip
+        print(rows[-1])
+    return rows
 
 
 if __name__ == "__main__":
