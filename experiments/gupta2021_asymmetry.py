@@ -72,7 +72,7 @@ def run(config: Config, progress: bool = False) -> Measured:
                 )  # fmt: skip
                 tables.append(reaction_times(*searched, not_found="set_size").assign(model=name))
     rt = pd.concat(tables, ignore_index=True)
-    whole = trained and set(config.experiments) == set(EXPERIMENTS) and set(config.models) >= set(MODELS)
+    whole = trained and set(config.experiments) == set(EXPERIMENTS)
     values, intervals = _claims(rt, config, whole)
     deviations = [] if trained else ["random weights: NEUROPERC_DATA is unset, so nothing is claimed"]
     means = rt.groupby(["model", "condition", "set_size"])["rt_s"].mean().reset_index()
@@ -124,7 +124,7 @@ def _checkpoint(config: Config, model: str, condition: str) -> Path | None:
 
 
 def _claims(rt: pd.DataFrame, config: Config, whole: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return eccNET's indices and all models' means; None where a profile has too little for them."""
+    """Return eccNET's indices and the models' means; None where a profile has too little for them."""
     table = asymmetry_table(rt, n_resamples=N_RESAMPLES)
     slopes = search_slopes(rt, by=["model", "condition"], n_resamples=N_RESAMPLES)
     values: dict[str, Any] = {"slopes_ms": slopes.to_dict("list"), "indices": table.to_dict("list")}
@@ -132,16 +132,17 @@ def _claims(rt: pd.DataFrame, config: Config, whole: bool) -> tuple[dict[str, An
     values["human_indices"] = human[list(EXPERIMENTS)].tolist()
     intervals: dict[str, Any] = {}
     own = table[table["model"] == "eccnet"].set_index("experiment")
+    means = dict(_means(rt, config.seed)) if whole else {}
+    whole = whole and "eccnet" in means
     for experiment in EXPERIMENTS:
         values[f"eccnet_{experiment}"] = float(own.loc[experiment, "asymmetry_index"]) if whole else None
         if whole:
             intervals[f"eccnet_{experiment}"] = own.loc[experiment, ["low", "high"]].tolist()
-    means = dict(_means(rt, config.seed)) if whole else {}
     for model in MODELS:
-        values[f"mean_{model}"] = means[model][0] if whole else None
-        if whole:
+        values[f"mean_{model}"] = means[model][0] if model in means else None
+        if model in means:
             intervals[f"mean_{model}"] = means[model][1:]
-    values["order"] = {name: means[name][0] for name in MODELS} if whole else None
+    values["order"] = {name: means[name][0] for name in MODELS} if set(MODELS) <= set(means) else None
     other = [e for e in EXPERIMENTS if e != "orientation_homogeneous"]
     values["human_polarity"] = own.loc[other, "asymmetry_index"].tolist() if whole else None
     values["wrong_polarity"] = values["eccnet_orientation_homogeneous"]
