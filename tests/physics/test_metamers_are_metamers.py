@@ -15,6 +15,7 @@ from neuroperc.metrics import ssim_map
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from baselines.dense_pooling import DensePooling
+from baselines.dense_texture import DenseWindows, dense_texture
 
 DISPLAY = npc.Display.from_px_per_deg(12, resolution_px=(160, 240))
 
@@ -132,3 +133,51 @@ def test_texture_metamers(tmp_path):
         codes = [linear_to_srgb(x)[None] for x in (exported[i], target.double())]
         assert float(ssim_map(*codes, data_range=1.0).mean()) < 0.5
     assert float((exported[0] - exported[1]).square().mean().sqrt()) > 0.05
+
+
+@pytest.mark.slow
+def test_foveated_texture_metamers(tmp_path):
+    """Errors are relative, but for correlations and skew, which are 0 where nothing is aligned: theirs are absolute.
+
+    There are fewer statistics than pixels: with more, a search finds the photograph itself again. The crop has texture
+    everywhere, because plain sky is alike in any two pictures.
+    """
+    display = npc.Display.from_px_per_deg(32, resolution_px=(256, 256))
+    grey = npc.data.sample_image("china")[0].mean(0, keepdim=True)
+    save_image(grey[:, 168:424, 80:336], tmp_path / "target.png")
+    target = torch.from_numpy(read_picture(tmp_path / "target.png"))[:1]
+    model = npc.metamers.TextureModel(display, scaling=0.7, n_scales=3, neighborhood_px=3)
+    assert model(target[None]).numel() < target.numel()
+    settings = {"balance": True, "fixed": 1 - model.coverage, "rng": 0}
+    near = npc.synthesize(
+        model, target, steps=800, optimizer="lbfgs", stages="together", stage_tolerance=1e-3, **settings
+    )
+    metamer = npc.synthesize(
+        model, target, steps=600, optimizer="adam", learning_rate=0.003, init=near.image, **settings
+    )
+    save_image(metamer.image, tmp_path / "metamer.png")
+    exported = torch.from_numpy(read_picture(tmp_path / "metamer.png"))[:1]
+
+    windows = DenseWindows(model.windows, display.resolution_px, display.px_per_deg)
+    sizes = {"n_scales": 3, "n_orientations": 4, "width": 3}
+    (got, _), (wanted, masses) = (dense_texture(x[0].double(), windows, **sizes) for x in (exported, target))
+    area = windows.layout.ring_spacing * windows.layout.wedge_spacing_rad * windows.layout.eccentricity_deg**2
+    seen = np.stack([mass > 0.01 * area * (32 / 2**s) ** 2 for s, mass in enumerate(masses)])
+    errors = []
+    for name, values in wanted.items():
+        by_scale = name not in ("pixel_statistics", "var_highpass_residual")
+        here = seen[np.broadcast_to(np.arange(values.shape[-2]) if by_scale else 0, values.shape[:-1])]
+        scale = np.ones_like(values) if "correlation" in name or "skew" in name else abs(values)
+        if name == "pixel_statistics":
+            scale[2] = 1  # skew
+        errors.append(abs(got[name] - values)[here] / scale[here])
+    together = np.concatenate(errors)
+    assert np.isfinite(together).all()
+    assert np.median(together) < 0.01
+    assert np.percentile(together, 95) < 0.05
+    likeness = ssim_map(linear_to_srgb(exported)[None].double(), linear_to_srgb(target)[None].double(), data_range=1.0)
+    outside = torch.from_numpy((display.eccentricity_deg() > 1.0)[5:-5, 5:-5])
+    assert float(likeness[0, 0][outside].mean()) < 0.5
+    fovea = model.coverage < 0.001
+    codes = [(linear_to_srgb(x)[0] * 255).round() for x in (exported, target)]
+    assert fovea.any() and float((codes[0] - codes[1])[fovea].abs().max()) <= 1
