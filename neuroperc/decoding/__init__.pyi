@@ -4,6 +4,9 @@ from .design import design as design
 from .design import fir_delays as fir_delays
 from .design import hemodynamic_response as hemodynamic_response
 from .permutation import permutation_test as permutation_test
+from .planted import PlantedBrain as PlantedBrain
+from .planted import plant_brain as plant_brain
+from .planted import write_planted as write_planted
 from .prf import fit_prf as fit_prf
 from .prf import predict_prf as predict_prf
 from .volumes import clean_bold as clean_bold
@@ -25,6 +28,7 @@ from .voxelwise import voxel_weights as voxel_weights
 
 __all__ = [
     "Decoding",
+    "PlantedBrain",
     "clean_bold",
     "decode_labels",
     "design",
@@ -36,6 +40,7 @@ __all__ = [
     "noise_ceilings",
     "nsd_trials",
     "permutation_test",
+    "plant_brain",
     "predict_prf",
     "read_betas",
     "read_bold",
@@ -48,4 +53,5 @@ __all__ = [
     "voxel_weights",
     "write_map",
     "write_nsd",
+    "write_planted",
 ]
