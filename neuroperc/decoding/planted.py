@@ -19,7 +19,7 @@ import xarray as xr
 
 from .._check import as_rng, check, finite, integer, non_negative, positive
 from ..data import make_responses
-from ._planted_maps import Layout, lay_out, map_tuning
+from ._planted_maps import Layout, lay_out, map_tuning, smooth_field
 
 #: Median ncsnr by region: single-trial numbers of NSD at 1.8 mm, from the noise ceilings for three repeats of V1 .374,
 #: V2 .312, V4 .253, ventral stream .078; the median over visual cortex of subject 1 where nothing else is known.
@@ -212,7 +212,7 @@ def plant_brain(
     >>> brain.responses.shape, np.linalg.matrix_rank(brain.weight).item()
     ((600, 100), 8)
     >>> brain.responses.true_ncsnr.groupby("region").median().values.round(1).tolist()  # IT, V1
-    [0.2, 0.5]
+    [0.2, 0.4]
     """
     x, names = _check_features(features, stimulus_id, rank)
     for name, share in (("nonlinearity", nonlinearity), ("shared_noise_share", shared_noise_share),
@@ -225,7 +225,7 @@ def plant_brain(
         smooth_mm=positive("smooth_mm", smooth_mm), rng=maps_rng,
     )  # fmt: skip
     rows = _order(len(x), n_repeats, presentations, order_rng)
-    snr = _draw_ncsnr(layout, ncsnr, non_negative("ncsnr_spread", ncsnr_spread), gain_rng)
+    snr = _draw_ncsnr(layout, ncsnr, non_negative("ncsnr_spread", ncsnr_spread), smooth_mm, gain_rng)
     noise_sd = _NOISE_SD * np.exp(0.2 * gain_rng.standard_normal(len(snr)))
     shared = _draw_shared(len(snr), integer("shared_noise_rank", shared_noise_rank), shared_noise_share, gain_rng)
     parts = _signal(x, tuning.basis, tuning.loading, gain_rng)
@@ -266,7 +266,8 @@ def _order(n: int, n_repeats: Any, presentations: Any, rng: np.random.Generator)
     return rng.permutation(np.repeat(np.arange(n), counts.astype(int)))
 
 
-def _draw_ncsnr(layout: Layout, ncsnr: Any, spread: float, rng: np.random.Generator) -> np.ndarray:
+def _draw_ncsnr(layout: Layout, ncsnr: Any, spread: float, smooth_mm: float, rng: np.random.Generator) -> np.ndarray:
+    """Return signal over noise of every voxel: seven tenths of its (log) variance smooth over cortex."""
     if ncsnr is None:
         median = {r: NCSNR.get(r, NCSNR[""]) for r in layout.names}
     elif isinstance(ncsnr, Mapping):
@@ -276,7 +277,12 @@ def _draw_ncsnr(layout: Layout, ncsnr: Any, spread: float, rng: np.random.Genera
     else:
         median = dict.fromkeys(layout.names, ncsnr)
     middle = np.array([positive("ncsnr", median[r]) for r in layout.region])
-    return np.asarray(middle * np.exp(spread * rng.standard_normal(len(middle))))
+    deviation = np.sqrt([0.7, 0.3]) @ [smooth_field(layout.place_mm / smooth_mm, 1, rng)[:, 0],
+                                       rng.standard_normal(len(middle))]  # fmt: skip
+    for name in layout.names:
+        here = deviation[layout.region == name]
+        deviation[layout.region == name] = here - np.median(here)
+    return np.asarray(middle * np.exp(spread * deviation))
 
 
 def _draw_shared(n: int, rank: int, share: float, rng: np.random.Generator) -> np.ndarray:
