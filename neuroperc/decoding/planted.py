@@ -3,7 +3,8 @@
 The drive of a voxel is u = (features - mean) . d with d in a space of low rank, scaled to unit variance over the given
 stimuli. Its signal is ``sqrt(1 - nonlinearity) u + sqrt(nonlinearity) q``, where q, a preferred value along u, has the
 part that a linear function of the low-rank features could explain taken out. So `nonlinearity` is the share of the
-signal's variance that no linear model explains, and no linear decoder can use.
+signal's variance that no linear model explains, and no linear decoder can use: exactly over the given stimuli, and
+within rank over number of stimuli elsewhere.
 """
 
 from __future__ import annotations
@@ -260,9 +261,10 @@ def _order(n: int, n_repeats: Any, presentations: Any, rng: np.random.Generator)
         ok = rows.ndim == 1 and rows.dtype.kind in "iu" and rows.size and rows.min() >= 0 and rows.max() < n
         check(ok, "presentations", f"(trial,) whole numbers from 0 to {n - 1}", rows)
         return rows
-    counts = np.broadcast_to(np.asarray(n_repeats), (n,)) if np.ndim(n_repeats) in (0, 1) else np.zeros(0)
-    whole = counts.dtype.kind in "iu" and counts.shape == (n,) and counts.min() >= 0 and counts.max() >= 1
+    counts = np.asarray(n_repeats)
+    whole = counts.dtype.kind in "iu" and counts.shape in ((), (n,)) and counts.min() >= 0 and counts.max() >= 1
     check(whole, "n_repeats", f"one whole number, or one for each of the {n} stimuli", n_repeats)
+    counts = np.broadcast_to(counts, (n,))
     return rng.permutation(np.repeat(np.arange(n), counts.astype(int)))
 
 

@@ -201,8 +201,8 @@ def _write_names(brain: FlatBrain, raster: Raster, names: Sequence[str], ax: Axe
             places = _places(line, half)
             places = places[raster.covers(places)]
             boxes = np.concatenate([places - half, places + half], axis=1)
-            apart = np.asarray((boxes[:, None, :2] >= taken[:, 2:]) | (boxes[:, None, 2:] <= taken[:, :2]))
-            free = np.flatnonzero(apart.any(axis=2).all(axis=1))
+            apart = (boxes[:, None, :2] >= taken[:, 2:]) | (boxes[:, None, 2:] <= taken[:, :2])
+            free = np.flatnonzero(np.all(np.any(apart, axis=2), axis=1))
             if free.size:
                 taken = np.concatenate([taken, boxes[free[:1]]])
                 x, y = places[free[0]]
@@ -320,7 +320,7 @@ def glass_brain(
         _draw_view(found, view, scale, ax)
     bar = made.colorbar(scale, ax=made.axes, fraction=0.02, pad=0.01, aspect=25, shrink=0.7)
     bar.set_label(_caption(quantity, unit), fontsize=8)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return made
 
 

@@ -215,7 +215,7 @@ def mean_curvature(surface: Surface) -> np.ndarray:
     normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     laplacian = weight @ p - np.asarray(weight.sum(axis=1)) * p
     found = (laplacian * normals).sum(axis=1) / np.maximum(4 * area, 1e-12)
-    near = scipy.sparse.csr_matrix((np.ones(len(weight.data)), weight.indices, weight.indptr), (n, n))
+    near: Any = scipy.sparse.csr_matrix((np.ones(len(weight.data)), weight.indices, weight.indptr), (n, n))
     near = near + scipy.sparse.identity(n, format="csr")
     near = scipy.sparse.diags(1 / np.asarray(near.sum(axis=1)).ravel()) @ near
     for _ in range(_SMOOTHING):
