@@ -151,10 +151,10 @@ def test_a_real_subjects_flat_map(data_dir, tmp_path):
     chosen = {n: masks[n] for n in ("V1", "V2", "V3", "EBA", "IPS")}
     brain = plant_brain(np.random.default_rng(0).normal(size=(60, 30)), regions=chosen, affine=affine, rank=8,
                         n_repeats=1, rng=0)  # fmt: skip
+    scanned = np.isfinite(to_vertices(volume.ravel(), like=whole(volume, affine), **kind))
     for name, least in (("V1", 0.85), ("V2", 0.7), ("V3", 0.7), ("EBA", 0.8), ("IPS", 0.8)):
         mark = (brain.responses.region.values == name).astype(float)
         back = np.nan_to_num(to_vertices(mark, like=brain.responses, **kind)) > 0.5
-        scanned = np.isfinite(to_vertices(volume.ravel(), like=whole(volume, affine), **kind))
         drawn = (regions == name) & scanned
         assert 2 * (back & drawn).sum() / (back.sum() + drawn.sum()) > least, name
     ax = plot.flat_map(to_vertices(brain.noise_ceiling(3), like=brain.responses, **kind), flat, quantity="ceiling")
