@@ -58,6 +58,13 @@ class PlantedBrain:
         (neuroid, shared rank) of the noise in units of `noise_sd`; its squares sum to the shared share.
     nonlinearity
         Share of the signal's variance that is not linear.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(50, 16))
+    >>> brain = plant_brain(x, regions={"V1": 20}, rank=4, rng=0)
+    >>> brain.weight.shape, brain.oracle.shape, brain.noise_ceiling(3).shape
+    ((20, 16), (150, 20), (20,))
     """
 
     responses: xr.DataArray

@@ -30,6 +30,11 @@ class Surface:
         (vertex, 3).
     triangles
         (triangle, 3) numbers of vertices.
+
+    Examples
+    --------
+    >>> Surface(np.eye(3), np.array([[0, 1, 2]])).points_mm.shape
+    (3, 3)
     """
 
     points_mm: np.ndarray
@@ -52,6 +57,13 @@ class FlatBrain:
         Region to its (point, 2) lines.
     curvature
         (vertex,) positive in sulci, in 1/mm when computed; None when not given.
+
+    Examples
+    --------
+    >>> square = np.array([[0.0, 0.0], [9.0, 0.0], [9.0, 9.0], [0.0, 9.0]])
+    >>> around = np.array([[-1.0, -1.0], [20.0, -1.0], [-1.0, 20.0]])
+    >>> FlatBrain(square, np.array([[0, 1, 2], [0, 2, 3]]), 4, {"V1": (around,)}).regions.tolist()
+    ['V1', 'V1', 'V1', 'V1']
     """
 
     points_mm: np.ndarray
