@@ -34,13 +34,31 @@ UNITLESS = frozenset(
         factor from_n to_n ceiling reliability k lower upper estimate low high log_likelihood deviance lapse_bounds
         stage_tolerance sigma sharpness length_sd dropout correct area simple f_value p_value strength background
         fractions slopes minimum regularization screen gap merge_length test_share
+        nonlinearity ncsnr ncsnr_spread shared_noise_share session_drift mixed_share depths limits
         coherence component_contrast density_per_deg2 depth exponent rms_contrast sd_cycles signal_share speed_bandwidth
         step_cycles
         accuracy scale slice_time_ref outside negative_gain
         """,
     )
 )
-UNITS = ("_deg", "_px", "_cpd", "_cpi", "_hz", "_s", "_ms", "_m", "_cd_m2", "_xyy", "_nm", "_in", "_rad", "_mb", "_pt")
+UNITS = (
+    "_deg",
+    "_px",
+    "_cpd",
+    "_cpi",
+    "_hz",
+    "_s",
+    "_ms",
+    "_m",
+    "_cd_m2",
+    "_xyy",
+    "_nm",
+    "_in",
+    "_rad",
+    "_mb",
+    "_pt",
+    "_mm",
+)
 
 
 RUN_CLI = "import sys; sys.argv = ['neuroperc', '{}']; import neuroperc.cli as c\ntry: c.main()\nexcept SystemExit: 0"

@@ -4,19 +4,29 @@ from .design import design as design
 from .design import fir_delays as fir_delays
 from .design import hemodynamic_response as hemodynamic_response
 from .permutation import permutation_test as permutation_test
+from .planted import PlantedBrain as PlantedBrain
+from .planted import plant_brain as plant_brain
+from .planted import write_planted as write_planted
 from .prf import fit_prf as fit_prf
 from .prf import predict_prf as predict_prf
+from .volumes import FlatBrain as FlatBrain
+from .volumes import Surface as Surface
 from .volumes import clean_bold as clean_bold
 from .volumes import label_voxels as label_voxels
 from .volumes import nsd_trials as nsd_trials
 from .volumes import read_betas as read_betas
 from .volumes import read_bold as read_bold
 from .volumes import read_events as read_events
+from .volumes import read_flat_brain as read_flat_brain
+from .volumes import read_map as read_map
 from .volumes import read_nsd_betas as read_nsd_betas
 from .volumes import read_nsd_images as read_nsd_images
 from .volumes import read_nsd_map as read_nsd_map
+from .volumes import read_surface as read_surface
 from .volumes import region_table as region_table
 from .volumes import resample_volume as resample_volume
+from .volumes import to_region_masks as to_region_masks
+from .volumes import to_vertices as to_vertices
 from .volumes import write_map as write_map
 from .volumes import write_nsd as write_nsd
 from .voxelwise import encode_voxels as encode_voxels
@@ -25,6 +35,9 @@ from .voxelwise import voxel_weights as voxel_weights
 
 __all__ = [
     "Decoding",
+    "FlatBrain",
+    "PlantedBrain",
+    "Surface",
     "clean_bold",
     "decode_labels",
     "design",
@@ -36,16 +49,23 @@ __all__ = [
     "noise_ceilings",
     "nsd_trials",
     "permutation_test",
+    "plant_brain",
     "predict_prf",
     "read_betas",
     "read_bold",
     "read_events",
+    "read_flat_brain",
+    "read_map",
     "read_nsd_betas",
     "read_nsd_images",
     "read_nsd_map",
+    "read_surface",
     "region_table",
     "resample_volume",
+    "to_region_masks",
+    "to_vertices",
     "voxel_weights",
     "write_map",
     "write_nsd",
+    "write_planted",
 ]

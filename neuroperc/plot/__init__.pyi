@@ -1,3 +1,5 @@
+from .brain import flat_map as flat_map
+from .brain import glass_brain as glass_brain
 from .curves import agreement_by_eccentricity as agreement_by_eccentricity
 from .curves import transfer as transfer
 from .encoding import layer_profile as layer_profile
@@ -25,7 +27,9 @@ __all__ = [
     "cortex",
     "direction_tuning",
     "figure",
+    "flat_map",
     "flow",
+    "glass_brain",
     "layer_profile",
     "mark_fixation",
     "metamer_sheet",

@@ -21,7 +21,8 @@ from nibabel.spatialimages import HeaderDataError
 
 from ..._check import check, fail
 
-SURFACES = (".gii", ".mgh", ".mgz")
+GIFTI = (".gii", ".gii.gz")
+SURFACES = (*GIFTI, ".mgh", ".mgz")
 _KINDS = ".nii, .nii.gz, .img/.hdr, .mgh, .mgz, .gii or .hdf5"
 
 
@@ -74,7 +75,7 @@ class Source:
         """Yield every volume, flat in Fortran order, as stored; the buffer is used again for the next one."""
         if self.path.suffix in (".hdf5", ".h5"):
             yield from _hdf5_volumes(self)
-        elif self.path.suffix == ".gii":
+        elif self.path.name.endswith(GIFTI):
             yield from np.asarray(self.data)
         else:
             yield from _streamed(self)
@@ -94,9 +95,9 @@ def open_source(path: str | os.PathLike[str]) -> Source:
         return _hdf5(found)
     if found.suffix in (".mgh", ".mgz"):
         return _mgh(found)
-    with _readable(found):
+    with readable(found):
         image: Any = nibabel.load(found)
-    if found.suffix == ".gii":
+    if found.name.endswith(GIFTI):
         return _gifti(found, image)
     proxy = image.dataobj
     shape: Any = tuple(int(n) for n in image.shape)
@@ -124,7 +125,7 @@ def _mgh(path: Path) -> Source:
     """Read FreeSurfer's header here: nibabel's reader leaves the file open."""
     from nibabel.freesurfer.mghformat import MGHHeader
 
-    with _readable(path), nibabel.openers.ImageOpener(str(path)) as file:
+    with readable(path), nibabel.openers.ImageOpener(str(path)) as file:
         header = MGHHeader.from_fileobj(file)
         shape, affine, dtype = header.get_data_shape(), header.get_affine(), header.get_data_dtype()
     sizes: Any = (*(int(n) for n in shape), 1)[:4]
@@ -142,7 +143,7 @@ def _gifti(path: Path, image: Any) -> Source:
 def _hdf5(path: Path) -> Source:
     import h5py
 
-    with _readable(path), h5py.File(path, "r") as file:
+    with readable(path), h5py.File(path, "r") as file:
         check("betas" in file, path.name, "an HDF5 file with the data set betas, as NSD's", sorted(file))
         shape, dtype = file["betas"].shape, file["betas"].dtype
     check(len(shape) == 4, path.name, "of shape (trial, k, j, i)", f"shape {shape}")
@@ -152,7 +153,7 @@ def _hdf5(path: Path) -> Source:
 def _hdf5_volumes(source: Source) -> Iterator[np.ndarray]:
     import h5py
 
-    with _readable(source.path), h5py.File(source.path, "r") as file:
+    with readable(source.path), h5py.File(source.path, "r") as file:
         stored = file["betas"]
         for t in range(source.n_volumes):
             yield stored[t].ravel()
@@ -163,7 +164,7 @@ def _streamed(source: Source) -> Iterator[np.ndarray]:
     buffer = np.empty(size, source.dtype)
     view = memoryview(buffer.view(np.uint8).data)
     body = source.path.with_suffix(".img") if source.path.suffix == ".hdr" else source.path
-    with _readable(source.path), nibabel.openers.ImageOpener(str(body)) as file:
+    with readable(source.path), nibabel.openers.ImageOpener(str(body)) as file:
         file.seek(int(source.data))
         stream: Any = file.fobj
         for t in range(source.n_volumes):
@@ -178,7 +179,7 @@ def _streamed(source: Source) -> Iterator[np.ndarray]:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """Turn what a library says about a broken file into the house message, with the file's name."""
     try:
         yield

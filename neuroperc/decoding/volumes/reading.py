@@ -13,7 +13,7 @@ import xarray as xr
 
 from ..._check import check, fail, one_of, positive
 from ...data import make_responses
-from ._masks import Voxels, choose_voxels
+from ._masks import Voxels, choose_voxels, read_volume
 from ._sources import Source, open_source
 
 PathLike = str | os.PathLike[str]
@@ -82,6 +82,37 @@ def read_betas(
     values = extract(source, voxels, factor)
     values, voxels = _without_nan(values, voxels, nan, source.path)
     return label_rows(values, voxels, table, source, units)
+
+
+def read_map(path: PathLike) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read a file of one volume or one map of a surface, whole: a mask, an anatomy, scores.
+
+    Parameters
+    ----------
+    path
+        As in `read_betas`.
+
+    Returns
+    -------
+    tuple
+        (i, j, k) or (vertex,) float64 with the file's own scaling and NaN, and the (4, 4) affine (None without one).
+
+    Raises
+    ------
+    ValueError
+        Naming the file: when it is unreadable or holds several volumes.
+
+    Examples
+    --------
+    >>> import tempfile, nibabel, numpy as np
+    >>> file = Path(tempfile.mkdtemp(), "mask.nii.gz")
+    >>> nibabel.Nifti1Image(np.uint8([[[0]], [[1]]]), np.eye(4)).to_filename(file)
+    >>> values, affine = read_map(file)
+    >>> values.ravel().tolist()
+    [0.0, 1.0]
+    """
+    values, source = read_volume(path)
+    return (values[:, 0, 0] if source.is_surface else values), source.affine
 
 
 def read_bold(

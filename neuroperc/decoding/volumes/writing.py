@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nibabel
 import numpy as np
@@ -16,6 +16,7 @@ import xarray as xr
 from ..._check import atomic_path, check, fail
 from ._masks import Voxels, voxels_of
 
+_SIDES = {"L": ("lh", "CortexLeft"), "R": ("rh", "CortexRight")}
 _INTENTS = {"estimate": "NIFTI_INTENT_ESTIMATE", "shape": "NIFTI_INTENT_SHAPE", "label": "NIFTI_INTENT_LABEL"}
 
 
@@ -27,6 +28,7 @@ def write_map(
     name: str = "",
     outside: float = float("nan"),
     tr_s: float | None = None,
+    intent: Literal["", "estimate", "shape", "label"] = "",
 ) -> None:
     """Write one number a voxel, or rows of them, on the grid that the voxels came from.
 
@@ -35,7 +37,8 @@ def write_map(
     values
         (neuroid,) or (map, neuroid): scores, weights, betas, predictions. Written as float32.
     path
-        .nii, .nii.gz, or .gii for vertices.
+        .nii, .nii.gz, or .gii for vertices. Vertices of two hemispheres (coordinate `hemi`, "L" and "R") go into two
+        files: the name holds ``{hemi}``, which becomes lh and rh.
     like
         Responses with the same neuroids, as `read_betas` and `read_bold` return them.
     name
@@ -44,6 +47,8 @@ def write_map(
         Written where there is no voxel.
     tr_s
         Seconds between rows, when they are a time series.
+    intent
+        Of a GIFTI file; by default a shape for one map and an estimate for several.
 
     Raises
     ------
@@ -69,14 +74,32 @@ def write_map(
           f"shape {np.shape(values)}")  # fmt: skip
     target = Path(path)
     check(target.name.endswith((".nii", ".nii.gz", ".gii")), "path", "a .nii, .nii.gz or .gii file", target.name)
-    filled = (_fill(row, voxels, outside) for row in rows)
     if target.name.endswith(".gii"):
         check(voxels.surface, "path", "a .nii or .nii.gz file for voxels of a volume", target.name)
-        return write_gifti(target, [volume.ravel() for volume in filled], name=name)
+        return _write_sides(rows, target, like, voxels, outside, name, intent)
+    check(not intent, "intent", "for .gii files only", intent)
+    filled = (_fill(row, voxels, outside) for row in rows)
     check("affine" in like.attrs, "like", "with the attribute affine", sorted(like.attrs), "Write vertices as .gii.")
     codes = int(like.attrs.get("sform_code", 1)), int(like.attrs.get("qform_code", 0))
     return write_nifti(target, filled, n_volumes=len(rows), shape=voxels.shape, affine=np.asarray(voxels.affine),
                        dtype=np.float32, codes=codes, name=name, tr_s=tr_s)  # fmt: skip
+
+
+def _write_sides(
+    rows: np.ndarray, target: Path, like: xr.DataArray, voxels: Voxels, outside: float, name: str, intent: str
+) -> None:
+    """Write a GIFTI file a hemisphere."""
+    sides = like.coords["hemi"].values.astype(str) if "hemi" in like.coords else np.full(len(voxels.index), "")
+    known = sorted(set(sides.tolist()))
+    one = len(known) == 1 and "{hemi}" not in target.name
+    check(one or "{hemi}" in target.name, "path", "a name with {hemi}, for vertices of two hemispheres", target.name)
+    check(set(known) <= {"", *_SIDES}, "hemi", "L or R", known)
+    for side in known:
+        chosen = sides == side
+        part = Voxels(voxels.index[chosen], voxels.shape, None, True)
+        path = target.with_name(target.name.replace("{hemi}", _SIDES.get(side, ("", ""))[0]))
+        arrays = [_fill(row[chosen], part, outside) for row in rows]
+        write_gifti(path, arrays, name=name, intent=intent, structure=_SIDES.get(side, ("", ""))[1])
 
 
 def _fill(row: np.ndarray, voxels: Voxels, outside: float) -> np.ndarray:
@@ -109,12 +132,13 @@ def write_nifti(
                 out.write(np.ascontiguousarray(volume, dtype=dtype).tobytes())
 
 
-def write_gifti(path: Path, arrays: list[np.ndarray], *, name: str = "", intent: str = "") -> None:
+def write_gifti(path: Path, arrays: list[np.ndarray], *, name: str = "", intent: str = "", structure: str = "") -> None:
     """Write an array a map, one number a vertex."""
     kind = intent or ("shape" if len(arrays) == 1 else "estimate")
     if kind not in _INTENTS:
         fail("intent", f"one of {sorted(_INTENTS)}", kind)
     made = [nibabel.gifti.GiftiDataArray(a.astype(np.float32), intent=_INTENTS[kind], datatype="NIFTI_TYPE_FLOAT32",
                                          meta=nibabel.gifti.GiftiMetaData({"Name": name})) for a in arrays]  # fmt: skip
+    meta = nibabel.gifti.GiftiMetaData({"AnatomicalStructurePrimary": structure} if structure else {})
     with atomic_path(path) as temporary:
-        nibabel.save(nibabel.gifti.GiftiImage(darrays=made), temporary)
+        nibabel.save(nibabel.gifti.GiftiImage(darrays=made, meta=meta), temporary)

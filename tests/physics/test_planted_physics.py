@@ -1,0 +1,148 @@
+"""What is planted is what a measurement finds: ceilings, rank, shared noise, non-linearity, maps."""
+
+import numpy as np
+import pytest
+
+from neuroperc.data import average_repeats
+from neuroperc.decoding import encode_voxels, noise_ceilings, plant_brain
+from neuroperc.decoding.planted import NCSNR
+
+RNG = np.random.default_rng(11)
+X = RNG.normal(size=(500, 100)) * np.linspace(2, 0.2, 100)
+KIND = {"rank": 24, "rng": 0}
+
+
+def r2(y, predicted):
+    return 1 - ((y - predicted) ** 2).sum(axis=0) / ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+
+
+@pytest.fixture(scope="module")
+def brain():
+    return plant_brain(X, session_drift=0.0, **KIND)
+
+
+def test_ceilings_are_recovered_at_500_images_and_three_repeats(brain):
+    """Acceptance: mean absolute error of ncsnr and of the noise ceiling below .05."""
+    found = noise_ceilings(brain.responses, n_splits=1, rng=0)
+    assert float(abs(found.ncsnr - brain.ncsnr).mean()) < 0.05
+    assert float(abs(found.noise_ceiling - brain.noise_ceiling(3)).mean()) < 0.05
+    assert abs(float((found.noise_ceiling - brain.noise_ceiling(3)).mean())) < 0.01  # and without bias
+
+
+def test_regions_have_the_signal_they_were_given():
+    found = plant_brain(X, regions={"V1": 300, "V4": 300, "IT": 300, "elsewhere": 200}, **KIND).responses.true_ncsnr
+    medians = found.groupby("region").median()
+    for name in ("V1", "V4", "IT"):
+        assert float(medians.sel(region=name)) == pytest.approx(NCSNR[name], rel=0.01)
+    assert float(medians.sel(region="elsewhere")) == pytest.approx(NCSNR[""], rel=0.01)
+    # Three repeats: the numbers that NSD reports for single trials in volumes.
+    ceiling = 3 * NCSNR["V1"] ** 2 / (3 * NCSNR["V1"] ** 2 + 1)
+    assert ceiling == pytest.approx(0.374, abs=0.002)
+
+
+@pytest.mark.parametrize("nonlinearity", [0.0, 0.5, 1.0])
+def test_the_oracle_reaches_the_ceiling_and_shuffled_responses_nothing(nonlinearity):
+    made = plant_brain(X, session_drift=0.0, nonlinearity=nonlinearity, **KIND)
+    y, oracle = average_repeats(made.responses).values, average_repeats(made.oracle).values
+    # R2 of a perfect model is its ceiling, up to the chance correlation of 500 draws, averaged over 2,000 voxels.
+    assert (r2(y, oracle) / made.noise_ceiling(3)).mean() == pytest.approx(1, abs=0.03)
+    assert r2(y, oracle).mean() / made.noise_ceiling(3).mean() == pytest.approx(1, abs=0.02)
+    moved = average_repeats(made.shuffled(1)).sortby("stimulus_id").values
+    sorted_oracle = average_repeats(made.oracle).sortby("stimulus_id").values
+    r = [np.corrcoef(a, b)[0, 1] for a, b in zip(moved.T, sorted_oracle.T, strict=True)]
+    assert abs(np.mean(r)) < 0.03
+    again = noise_ceilings(made.shuffled(1), n_splits=1, rng=0).noise_ceiling
+    np.testing.assert_allclose(again, noise_ceilings(made.responses, n_splits=1, rng=0).noise_ceiling, rtol=1e-6)
+
+
+def test_realized_variances_are_the_planted_ones(brain):
+    noise = brain.responses.values - brain.oracle.values
+    np.testing.assert_allclose((noise.var(axis=0) / brain.noise_sd**2).mean(), 1, atol=0.01)
+    signal = average_repeats(brain.oracle).values
+    np.testing.assert_allclose(signal.std(axis=0) / brain.noise_sd, brain.ncsnr, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rank", [8, 24])
+def test_low_rank_is_the_rank(rank):
+    made = plant_brain(X, rank=rank, rng=0)
+    values = np.linalg.svd(made.predict(X), compute_uv=False)
+    assert values[rank - 1] > 0.02 * values[0]
+    assert values[rank] < 1e-10 * values[0]
+    assert np.linalg.matrix_rank(made.weight) == rank
+    bent = plant_brain(X, rank=rank, rng=0, nonlinearity=0.5)
+    assert np.linalg.matrix_rank(bent.predict(X)) > 2 * rank  # a bend leaves the space of the drives
+    assert np.linalg.matrix_rank(bent.drive_weight) == rank
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_shared_noise_is_its_share_of_the_variance_from_20_sources(share):
+    made = plant_brain(X, shared_noise_share=share, session_drift=0.0, regions={"V1": 600}, **KIND)
+    noise = (made.responses.values - made.oracle.values) / made.noise_sd
+    values = np.linalg.svd(noise - noise.mean(axis=0), compute_uv=False) ** 2 / noise.size
+    n, v = noise.shape
+    edge = (1 - share) * (1 + np.sqrt(v / n)) ** 2 / v  # Marchenko and Pastur: the largest of private noise alone
+    assert (values > 1.05 * edge).sum() == 20
+    private = values[20:].sum() / (1 - 20 / min(n, v))  # 20 of the dimensions are taken
+    assert values.sum() - private == pytest.approx(share, abs=0.02)
+
+
+def test_sessions_drift_by_what_was_asked():
+    made = plant_brain(X, session_drift=0.5, n_sessions=10, **KIND)
+    noise = (made.responses.values - made.oracle.values) / made.noise_sd
+    means = np.stack([noise[made.responses.session.values == s].mean(axis=0) for s in range(1, 11)])
+    expected = 0.25 + 1 / 150  # the drift, and the error of a mean of 150 trials
+    assert means.var(axis=0, ddof=1).mean() == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("nonlinearity", [0.0, 0.3, 0.7, 1.0])
+def test_nonlinearity_is_the_share_that_no_linear_model_explains(nonlinearity):
+    scale = np.linspace(2, 0.2, 100)
+    x = RNG.normal(size=(3000, 100)) * scale
+    made = plant_brain(x, nonlinearity=nonlinearity, n_repeats=1, regions={"V1": 300}, **KIND)
+    signal, low = made.predict(x), (x - x.mean(0)) @ made.basis.T
+    explained = r2(signal, signal.mean(0) + low @ np.linalg.lstsq(low, signal, rcond=None)[0])
+    np.testing.assert_allclose(explained, 1 - nonlinearity, atol=1e-8)
+    # On features that were not used for planting: what 3,000 stimuli settled of 24 coefficients leaks, 24 / 3,000.
+    new = RNG.normal(size=(3000, 100)) * scale
+    fresh, low = made.predict(new), (new - x.mean(0)) @ made.basis.T
+    found = r2(fresh, fresh.mean(0) + low @ np.linalg.lstsq(low, fresh, rcond=None)[0]).mean()
+    assert found == pytest.approx(1 - nonlinearity, abs=0.02)
+
+
+def test_a_linear_decoder_loses_what_bends_and_the_brain_still_holds_it():
+    """From noiseless voxels at full non-linearity, ridge finds no drive that a decoder of phases finds."""
+    made = plant_brain(X, nonlinearity=1.0, mixed_share=0.0, **KIND)
+    drive = (X - X.mean(0)) @ made.drive_weight[0]
+    signal = made.predict(X)
+    together = made.responses.concept.values == made.responses.concept.values[0]
+    y = signal[:, together] / made.amplitude[together]
+    train, test = np.arange(500) < 350, np.arange(500) >= 350
+    gram = y[train].T @ y[train]
+    weights = np.linalg.solve(gram + 10 * np.eye(len(gram)), y[train].T @ drive[train])
+    linear = np.corrcoef(y[test] @ weights, drive[test])[0, 1]
+    nearest = train.nonzero()[0][((y[test][:, None] - y[train]) ** 2).sum(axis=2).argmin(axis=1)]
+    assert abs(linear) < 0.3
+    assert np.corrcoef(drive[nearest], drive[test])[0, 1] > 0.6
+
+
+def test_maps_are_smooth_in_millimetres():
+    made = plant_brain(X, regions={"LOC": 1728}, smooth_mm=6, **KIND)
+    place = np.stack([made.responses[a] for a in "ijk"], 1) * 2.0
+    unit = made.loading / np.linalg.norm(made.loading, axis=1, keepdims=True)
+    away = np.linalg.norm(place[:, None] - place, axis=2)
+    alike = unit @ unit.T
+    near, far = alike[(away > 0) & (away <= 2)].mean(), alike[away > 18].mean()
+    assert near > 0.65
+    assert abs(far) < 0.15
+    assert near > alike[(away > 5) & (away < 7)].mean() > far
+
+
+def test_ridge_climbs_towards_the_ceiling_and_finds_the_weights(brain):
+    some = {"neuroid": slice(0, None, 8)}
+    mean = average_repeats(brain.responses.isel(some)).sortby("stimulus_id")
+    found = encode_voxels(X, mean).r2.mean("split").values
+    ceiling = brain.noise_ceiling(3)[::8]
+    good = ceiling > 0.1
+    assert 0.5 < found[good].mean() / ceiling[good].mean() < 1.0
+    moved = average_repeats(brain.shuffled(0).isel(some)).sortby("stimulus_id")
+    assert abs(encode_voxels(X, moved).r.mean("split").values.mean()) < 0.03
