@@ -1,3 +1,4 @@
+from . import corruptions as corruptions
 from . import robust as robust
 from .behavior import error_consistency as error_consistency
 from .behavior import human_i2n as human_i2n
@@ -6,6 +7,9 @@ from .behavior import i2n_ceiling as i2n_ceiling
 from .behavior import model_i2n as model_i2n
 from .comparing import best_layer as best_layer
 from .comparing import compare_models as compare_models
+from .corruptions import corrupt as corrupt
+from .corruptions import corrupt_stimuli as corrupt_stimuli
+from .corruptions import corruption_table as corruption_table
 from .layers import choose_layer as choose_layer
 from .robust import attack_curve as attack_curve
 from .robust import fgsm as fgsm
@@ -21,6 +25,10 @@ __all__ = [
     "best_layer",
     "choose_layer",
     "compare_models",
+    "corrupt",
+    "corrupt_stimuli",
+    "corruption_table",
+    "corruptions",
     "error_consistency",
     "fgsm",
     "fit_robust",

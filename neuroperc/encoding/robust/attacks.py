@@ -132,7 +132,8 @@ def pgd(
     --------
     >>> import torch
     >>> line = lambda x: torch.stack([x.sum((1, 2, 3)), -x.sum((1, 2, 3))], 1)
-    >>> found = pgd(line, torch.full((1, 1, 2, 2), 0.5), torch.tensor([0]), eps=0.2, norm="l2", rng=0)
+    >>> grey = torch.full((1, 1, 2, 2), 0.5)
+    >>> found = pgd(line, grey, torch.tensor([0]), eps=0.2, norm="l2", random_start=False, rng=0)
     >>> [round(v, 3) for v in found.flatten().tolist()]
     [0.4, 0.4, 0.4, 0.4]
     """
