@@ -113,7 +113,7 @@ def _measured(config: Config, rows: list[dict[str, Any]], simulated: bool) -> Me
         values |= {key: None for key in values if key.startswith("v4")}
         intervals = {key: each for key, each in intervals.items() if not key.startswith("v4")}
     values["cells"] = {m: {c: _summary(each) for c, each in cells.items()} for m, cells in table.items()}
-    values["chosen_layers"] = {c: sum((by[c, s]["chosen"] for s in config.seeds), []) for c in CELLS}
+    values["chosen_layers"] = {c: [layer for s in config.seeds for layer in by[c, s]["chosen"]] for c in CELLS}
     values["v4_r"] = {c: _summary([by[c, s]["v4_r"] for s in config.seeds]) for c in CELLS}
     data = {
         "table": table, "paper": PAPER, "attack_255": config.attack_255,
@@ -347,9 +347,10 @@ def _draw_cells(ax: Any, measure: str, result: Result) -> None:
     if measure == "pgd":
         title += f", ±{result.config['eps_255']:g}/255, {result.config['attack_iters']} steps"
     ax.set(title=title, ylabel="signed r² / reliability" if measure == "v4" else "accuracy")
-    ax.set_ylim(min(0, ax.get_ylim()[0]), 1.12 * ax.get_ylim()[1])
+    low, high = ax.get_ylim()
+    ax.set_ylim(*((min(0, low), 1.05 * high) if measure == "v4" else (0, 1)))  # an interval may leave what can be
     if measure == "accuracy":
-        ax.legend(fontsize=7, loc="upper right")
+        ax.legend(fontsize=7, loc="upper right", bbox_to_anchor=(1, 1.12))
 
 
 def _draw_paper(ax: Any, paper: dict[str, dict[str, float]]) -> None:
@@ -371,4 +372,4 @@ def _draw_curves(ax: Any, result: Result) -> None:
     ax.annotate("trained", (result.config["eps_255"], 1), xycoords=("data", "axes fraction"), fontsize=7,
                 xytext=(2, -8), textcoords="offset points")  # fmt: skip
     ax.set(title="attacks of growing strength", xlabel="bound (codes of 255)", ylabel="accuracy")
-    ax.set_ylim(0, None)
+    ax.set_ylim(0, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -20,7 +22,9 @@ def uniform(rngs: Rngs, shape: tuple[int, ...], low: float = 0.0, high: float = 
     return np.stack([rng.uniform(low, high, shape) for rng in rngs]).astype(np.float32)
 
 
-def gaussian(x: np.ndarray, sd: float, mode: str = "nearest", truncate: float = 4.0) -> np.ndarray:
+def gaussian(
+    x: np.ndarray, sd: float, mode: Literal["nearest", "reflect"] = "nearest", truncate: float = 4.0
+) -> np.ndarray:
     """Blur the last two axes."""
     return ndimage.gaussian_filter(x, (0,) * (x.ndim - 2) + (sd, sd), mode=mode, truncate=truncate)
 

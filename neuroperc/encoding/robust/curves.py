@@ -61,7 +61,7 @@ def attack_curve(
     images: Tensor,
     labels: Tensor,
     *,
-    eps: Sequence[float] = tuple(k / 255 for k in (0, 1, 2, 4, 8)),
+    eps: Sequence[float] = (0, 1 / 255, 2 / 255, 4 / 255, 8 / 255),
     rng: int | np.random.Generator,
     norm: Norm = "linf",
     step: float | None = None,

@@ -182,9 +182,7 @@ def _steps_per_epoch(data: Any, batch_size: int) -> int:
     return whole + (rest >= n_processes)
 
 
-def _prepared(
-    images: Tensor, rng: np.random.Generator, *, rotate: bool, flip: bool, grayscale_share: float
-) -> Tensor:
+def _prepared(images: Tensor, rng: np.random.Generator, *, rotate: bool, flip: bool, grayscale_share: float) -> Tensor:
     if grayscale_share > 0 and images.shape[1] == 3:
         grey = torch.einsum("bchw,c->bhw", images, images.new_tensor(_GREY))[:, None].expand_as(images).clamp(0, 1)
         images = torch.where(_drawn(rng, images, grayscale_share), grey, images)
