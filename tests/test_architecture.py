@@ -36,6 +36,7 @@ UNITLESS = frozenset(
         fractions slopes minimum regularization screen gap merge_length test_share
         coherence component_contrast density_per_deg2 depth exponent rms_contrast sd_cycles signal_share speed_bandwidth
         step_cycles
+        step grayscale_share learning_rates
         accuracy scale slice_time_ref outside negative_gain
         """,
     )

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 from torch.nn import functional
 
 from neuroperc.color import srgb_to_linear
 from neuroperc.encoding import robust
+from neuroperc.encoding.robust.training import _prepared
 from neuroperc.nets import Net, Preprocess
 from neuroperc.training.batches import Plan
 
@@ -96,6 +98,23 @@ def test_quarter_turns_are_rot90():
     assert set(turns) == {0, 1, 2, 3}
     expected = torch.stack([torch.rot90(each, int(k), (1, 2)) for each, k in zip(x, turns, strict=True)])
     assert torch.equal(found, expected)
+
+
+def test_grey_pictures_have_the_luma_of_the_coloured_ones():
+    x = torch.rand(200, 3, 4, 4)
+    found = _prepared(x, np.random.default_rng(0), rotate=False, flip=False, grayscale_share=0.25)
+    changed = (found != x).flatten(1).any(1)
+    assert stats.binomtest(int(changed.sum()), 200, 0.25).pvalue > 1e-3
+    grey = 0.299 * x[:, 0] + 0.587 * x[:, 1] + 0.114 * x[:, 2]
+    torch.testing.assert_close(found[changed], grey[changed][:, None].expand(-1, 3, -1, -1), rtol=0, atol=1e-6)
+
+
+def test_every_second_picture_is_mirrored():
+    x = torch.rand(200, 3, 4, 4)
+    found = _prepared(x, np.random.default_rng(0), rotate=False, flip=True, grayscale_share=0)
+    mirrored = (found == x.flip(3)).flatten(1).all(1)
+    assert torch.equal(found[~mirrored], x[~mirrored])
+    assert stats.binomtest(int(mirrored.sum()), 200, 0.5).pvalue > 1e-3
 
 
 def _net(seed=0):

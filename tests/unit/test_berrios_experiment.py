@@ -39,12 +39,14 @@ def no_data(monkeypatch):
 
 
 def test_imagenet_is_refused_when_it_is_not_there(script, no_data, monkeypatch, tmp_path):
-    with pytest.raises(FileNotFoundError, match="NEUROPERC_IMAGENET must be a folder with train/<class>/.*got nothing"):
+    with pytest.raises(
+        FileNotFoundError, match=r"NEUROPERC_IMAGENET must be a folder with train/<class>/.*got nothing"
+    ):
         script.run(config(script, "imagenet", device="cpu"))
     monkeypatch.setenv("NEUROPERC_IMAGENET", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=str(tmp_path)):
         script.run(config(script, "imagenet", device="cpu"))
-    with pytest.raises(FileNotFoundError, match="cifar10_18000_jpeg.zip must be in the folder NEUROPERC_DATA"):
+    with pytest.raises(FileNotFoundError, match=r"cifar10_18000_jpeg\.zip must be in the folder NEUROPERC_DATA"):
         script.run(config(script, "paper"))
 
 
@@ -56,6 +58,7 @@ def test_the_published_recipe_stands_in_the_profile(script):
         assert config(script, profile).eps_255 in config(script, profile).attack_255
 
 
+@pytest.mark.slow
 def test_folders_of_classes_go_through_the_whole_experiment(script, no_data, monkeypatch, tmp_path):
     rng = np.random.default_rng(0)
     for part in ("train", "val"):
