@@ -1,5 +1,9 @@
 """Bad input to attacks, robust training and corruptions: the value and the remedy are named."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -176,3 +180,29 @@ def test_random_crops_have_the_published_areas_and_shapes():
     assert stats.kstest(area[small], stats.uniform(0.08, 0.66).cdf).pvalue > 1e-3
     assert stats.kstest(ratio[small], stats.uniform(-np.log(4 / 3), 2 * np.log(4 / 3)).cdf).pvalue > 1e-3
     assert crop_box(10, 4000, np.random.default_rng(0)) == (0, 1995, 10, 10)  # nothing fits: the central square
+
+
+WORKER = """
+import json, os, sys, torch
+from neuroperc.encoding import fit_robust
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+x = torch.rand(45, 3, 4, 4, generator=torch.Generator().manual_seed(7))
+result = fit_robust(model, (x, torch.arange(45) % 3), learning_rates=(1e-2, 2e-2, 1e-2), batch_size=5, eps=0.03)
+weights = torch.cat([p.detach().flatten() for p in model.parameters()]).tolist()
+with open(f"rank{os.environ['RANK']}.json", "w") as file:
+    json.dump({"weights": weights, "rates": result.history["learning_rate"].tolist(), "steps": result.steps}, file)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_attack_and_agree(tmp_path):
+    (tmp_path / "worker.py").write_text(WORKER)
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+              "--num_cpu_threads_per_process", "1", "--main_process_port", "0", "worker.py"]  # fmt: skip
+    done = subprocess.run(launch, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (json.loads((tmp_path / f"rank{k}.json").read_text()) for k in (0, 1))
+    assert first == second and first["steps"] == 10  # two epochs of 45 items in batches of 10
+    np.testing.assert_allclose(first["rates"][::5], [1e-2, 2e-2])
