@@ -16,7 +16,7 @@ from ..._check import as_rng, check, integer, non_negative, positive
 from ...nets import Net
 from ...training import TrainingResult, fit
 from .attacks import fgsm
-from .codes import CodesNet
+from .codes import CodesNet, check_codes
 
 #: Learning rates at the ends of the six epochs of the published recipe; linear in between.
 RECIPE_RATES = (8e-5, 2e-4, 1e-4, 5e-5, 2.5e-5, 1.25e-5, 6.25e-6)
@@ -158,7 +158,7 @@ def fit_robust(
     def loss(wrapped: nn.Module, batch: Any) -> Tensor:
         # The loop seeds torch for every step and process; NumPy's noise is then the same on every device.
         rng = np.random.default_rng(int(torch.randint(2**62, ())))
-        x = prepare(batch[0], rng)
+        x = prepare(check_codes(batch[0]), rng)
         if eps > 0:
             inner = getattr(wrapped, "module", wrapped)  # several processes: the attack needs no reduction
             x = fgsm(inner, x, batch[1], eps=eps, step=step, rng=rng)
