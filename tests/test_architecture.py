@@ -37,6 +37,7 @@ UNITLESS = frozenset(
         nonlinearity ncsnr ncsnr_spread shared_noise_share session_drift mixed_share depths limits
         coherence component_contrast density_per_deg2 depth exponent rms_contrast sd_cycles signal_share speed_bandwidth
         step_cycles
+        step grayscale_share learning_rates
         accuracy scale slice_time_ref outside negative_gain
         """,
     )

@@ -153,10 +153,13 @@ def png_bytes(values: np.ndarray, encoding: Encoding) -> bytes:
     return stream.getvalue()
 
 
-def jpeg_codes(codes: np.ndarray, quality: int) -> np.ndarray:
-    """Return (c, h, w) uint8 codes as they come back from a JPEG file of this quality, 1 to 95."""
+def jpeg_codes(codes: np.ndarray, quality: int, subsampling: int = 0) -> np.ndarray:
+    """Return (c, h, w) uint8 codes as they come back from a JPEG file of this quality, 1 to 95.
+
+    `subsampling` is Pillow's: 0 keeps all chroma (4:4:4), 2 halves it both ways (4:2:0).
+    """
     stream = io.BytesIO()
-    _pillow(codes).save(stream, format="JPEG", quality=quality, subsampling=0)
+    _pillow(codes).save(stream, format="JPEG", quality=quality, subsampling=subsampling)
     array = np.asarray(Image.open(stream))
     return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 

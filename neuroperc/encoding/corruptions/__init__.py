@@ -1,0 +1,5 @@
+"""Fifteen common corruptions in five severities, and how a network bears them."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
