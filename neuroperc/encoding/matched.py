@@ -10,8 +10,8 @@ from scipy.stats import rankdata, t
 
 from .._check import as_rng, check, integer
 from ..data import StimulusSet
-from ..regression.gram import column_blocks
-from ._inputs import Layer, take_layers
+from ._distances import correlation_distances
+from ._inputs import take_layers
 
 _MEASURES = ("distance", "baseline", "relative", "rdm_agreement")
 
@@ -91,7 +91,7 @@ def compare_stimuli(
                         coords={"stimulus_id": ("presentation", both)})  # fmt: skip
     found, _ = take_layers(layers, by, rows)
     draws = _draws(as_rng(rng), n, n_resamples)
-    answers = [_compare(distances(layer), draws, level) for layer in found]
+    answers = [_compare(correlation_distances(layer), draws, level) for layer in found]
     variables: dict[str, Any] = {}
     for k, name in enumerate(_MEASURES):
         variables[name] = ("layer", np.array([values[k] for values, _, _ in answers]))
@@ -115,25 +115,6 @@ def _draws(rng: np.random.Generator, n: int, n_resamples: int) -> np.ndarray:
     ordered = np.sort(draws, axis=1)
     enough = (np.diff(ordered, axis=1) > 0).sum(axis=1) >= 2
     return np.asarray(draws[enough][:n_resamples])
-
-
-def distances(layer: Layer) -> np.ndarray:
-    """Return 1 - Pearson r between all rows of a layer, from inner products that are summed a block at a time."""
-    n, p = layer.shape
-    check(p > 1, f"layer {layer.name}", "of 2 or more units", p)
-    products, sums, shift = np.zeros((n, n)), np.zeros(n), None
-    for block in column_blocks(layer):
-        x = np.asarray(block, dtype=np.float64)
-        shift = x.mean() if shift is None else shift  # an origin near the mean keeps the digits of the variance
-        x = x - shift
-        products += x @ x.T
-        sums += x.sum(axis=1)
-    centred = products - np.outer(sums, sums) / p
-    size = np.sqrt(np.clip(np.diag(centred), 0, None))
-    flat = size <= 1e-9 * np.sqrt(np.diag(products) + 1e-300)
-    where = f"row {int(np.argmax(flat))} constant"
-    check(not flat.any(), f"layer {layer.name}", "with units that differ for every picture", where)
-    return np.asarray(1 - centred / np.outer(size, size))
 
 
 def _compare(matrix: np.ndarray, draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

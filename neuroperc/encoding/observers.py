@@ -56,7 +56,7 @@ def score_models(
     rng
         Seed or generator.
     progress
-        Show a bar over models and areas.
+        Show a bar over models.
     **options
         Of `benchmark`: ``estimator="ridge"``, ``rule=...``, ``store=...``.
 
@@ -91,14 +91,17 @@ def score_models(
     check(len(models) > 0 and len(regions) > 0, "models and regions", "one or more each", (len(models), len(regions)))
     wanted = {name: _layers_of(name, model, layers or {}) for name, model in models.items()}
     seed = rng if isinstance(rng, int) else int(rng.integers(2**31))
+    data = {region: _region(region, given) for region, given in regions.items()}
+    extra = {"dtype": "float16"} | dict(shown or {})
     rows: list[dict[str, Any]] = []
-    pairs = [(name, region) for region in regions for name in models]
-    for name, region in tqdm(pairs, desc="models", disable=not progress):
-        pictures, data = _region(region, regions[region])
-        extra = {"dtype": "float16"} | dict(shown or {})
-        units = record(models[name], pictures, list(wanted[name]), **extra)
-        about = {"model": name, "weights": _weights(models[name]), "region": region}
-        rows += [about | row for row in _score(units, data, n_resamples, seed, options)]
+    for name, model in tqdm(models.items(), desc="models", disable=not progress):
+        recorded: dict[int, xr.DataArray] = {}  # areas that share their pictures share the answers to them
+        for region, (pictures, responses) in data.items():
+            if id(pictures) not in recorded:
+                recorded = {id(pictures): record(model, pictures, list(wanted[name]), **extra)}
+            about = {"model": name, "weights": _weights(model), "region": region}
+            scored = _score(recorded[id(pictures)], responses, n_resamples, seed, options)
+            rows += [about | row for row in scored]
     return pd.DataFrame(rows)
 
 

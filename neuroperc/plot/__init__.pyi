@@ -1,6 +1,8 @@
 from .curves import agreement_by_eccentricity as agreement_by_eccentricity
 from .curves import transfer as transfer
+from .encoding import hierarchy as hierarchy
 from .encoding import layer_profile as layer_profile
+from .encoding import model_regions as model_regions
 from .field import cortex as cortex
 from .field import windows as windows
 from .gaze import outline as outline
@@ -26,9 +28,11 @@ __all__ = [
     "direction_tuning",
     "figure",
     "flow",
+    "hierarchy",
     "layer_profile",
     "mark_fixation",
     "metamer_sheet",
+    "model_regions",
     "outline",
     "png",
     "psychometric",
