@@ -10,7 +10,11 @@ from .comparing import compare_models as compare_models
 from .corruptions import corrupt as corrupt
 from .corruptions import corrupt_stimuli as corrupt_stimuli
 from .corruptions import corruption_table as corruption_table
+from .inversion import invert as invert
 from .layers import choose_layer as choose_layer
+from .matched import compare_stimuli as compare_stimuli
+from .observers import hierarchy_slope as hierarchy_slope
+from .observers import score_models as score_models
 from .robust import attack_curve as attack_curve
 from .robust import fgsm as fgsm
 from .robust import fit_robust as fit_robust
@@ -25,6 +29,7 @@ __all__ = [
     "best_layer",
     "choose_layer",
     "compare_models",
+    "compare_stimuli",
     "corrupt",
     "corrupt_stimuli",
     "corruption_table",
@@ -32,12 +37,15 @@ __all__ = [
     "error_consistency",
     "fgsm",
     "fit_robust",
+    "hierarchy_slope",
     "human_i2n",
     "i2n",
     "i2n_ceiling",
+    "invert",
     "model_i2n",
     "pgd",
     "robust",
     "rotate_quarter",
     "rsa",
+    "score_models",
 ]

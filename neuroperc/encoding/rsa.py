@@ -10,7 +10,8 @@ import xarray as xr
 
 from .._check import as_rng, check, integer, one_of
 from ..metrics import rdm, rdm_agreement, rdm_noise_ceiling
-from ._inputs import take_layers
+from ._distances import correlation_distances
+from ._inputs import Layer, take_layers
 
 
 def rsa(
@@ -126,11 +127,15 @@ def _matrices(layers: Any, subjects: Any, by: str, metric: Any, n: int) -> tuple
             np.zeros((len(rows), 1)), dims=("presentation", "neuroid"), coords={"stimulus_id": ("presentation", rows)}
         )
         taken, _ = take_layers(layers, by, wanted)
-        found = {layer.name: rdm(layer[:, :].astype(np.float64), metric=metric) for layer in taken}
+        found = {layer.name: _matrix(layer, metric) for layer in taken}
     check(found, "layers", "at least one", "none")
     for name, matrix in found.items():
         check(matrix.shape == (n, n), f"layer {name}", f"a matrix ({n}, {n}), as the subjects'", matrix.shape)
     return list(found), np.stack(list(found.values()))
+
+
+def _matrix(layer: Layer, metric: Any) -> np.ndarray:
+    return correlation_distances(layer) if metric == "correlation" else rdm(layer[:, :].astype(float), metric=metric)
 
 
 def _draws(

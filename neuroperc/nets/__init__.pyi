@@ -1,3 +1,8 @@
+from .observers import OBSERVERS as OBSERVERS
+from .observers import REGION_LAYERS as REGION_LAYERS
+from .observers import REGIONS as REGIONS
+from .observers import Observer as Observer
+from .observers import region_layers as region_layers
 from .preprocess import Preprocess as Preprocess
 from .zoo import Net as Net
 from .zoo import efficientnet_lite0 as efficientnet_lite0
@@ -5,4 +10,16 @@ from .zoo import layers as layers
 from .zoo import load as load
 from .zoo import names as names
 
-__all__ = ["Net", "Preprocess", "efficientnet_lite0", "layers", "load", "names"]
+__all__ = [
+    "OBSERVERS",
+    "REGIONS",
+    "REGION_LAYERS",
+    "Net",
+    "Observer",
+    "Preprocess",
+    "efficientnet_lite0",
+    "layers",
+    "load",
+    "names",
+    "region_layers",
+]

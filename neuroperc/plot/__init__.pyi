@@ -2,7 +2,9 @@ from .brain import flat_map as flat_map
 from .brain import glass_brain as glass_brain
 from .curves import agreement_by_eccentricity as agreement_by_eccentricity
 from .curves import transfer as transfer
+from .encoding import hierarchy as hierarchy
 from .encoding import layer_profile as layer_profile
+from .encoding import model_regions as model_regions
 from .field import cortex as cortex
 from .field import windows as windows
 from .gaze import outline as outline
@@ -30,9 +32,11 @@ __all__ = [
     "flat_map",
     "flow",
     "glass_brain",
+    "hierarchy",
     "layer_profile",
     "mark_fixation",
     "metamer_sheet",
+    "model_regions",
     "outline",
     "png",
     "psychometric",

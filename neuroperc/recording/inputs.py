@@ -245,6 +245,15 @@ def make_feeder(
     )
 
 
+def check_geometry(foveate: Any, stimuli: StimulusSet) -> None:
+    """Raise when a front end and the stimuli mean different degrees."""
+    own, theirs = getattr(foveate, "display", None), stimuli.display
+    if isinstance(own, Display):
+        seen, shown = ((d.px_per_deg, d.resolution_px, d.geometry) for d in (own, theirs))
+        check(seen == shown, "foveate.display", f"the stimuli's ({shown[0]:g} px/deg, {shown[1]} px, {shown[2]})",
+              f"{seen[0]:g} px/deg, {seen[1]} px, {seen[2]}", "Make both from one Display.")  # fmt: skip
+
+
 def _convention(model: nn.Module, preprocess: Any, whole: bool) -> tuple[Preprocess | None, Callable[[Tensor], Any]]:
     """Return (what record applies, what is called with the result)."""
     if isinstance(model, Net):

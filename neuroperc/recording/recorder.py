@@ -64,7 +64,8 @@ def record(
         network's own preprocessing is left out, unless `preprocess` is given). None feeds each picture as it is.
     foveate
         A front end such as ``FoveatedBlur(display)``: called with linear-light images of the display's size, and with
-        the gaze when `fixation_deg` is given. Stimuli that do not fill the display are drawn on it first.
+        the gaze when `fixation_deg` is given. Stimuli that do not fill the display are drawn on it first; the front
+        end's own display must be theirs.
     fixation_deg
         Gaze (x, y), or (n, 2) for one a stimulus; for `foveate`, and the centre of the field of `visual_deg`.
     background

@@ -24,7 +24,7 @@ from ..data import StimulusSet
 from ..nets import Net, Preprocess
 from .hooks import Tap, catch, copied, rows, survey
 from .identity import digest
-from .inputs import Feeder, as_stimuli, make_feeder
+from .inputs import Feeder, as_stimuli, check_geometry, make_feeder
 from .store import Features, Writer, check_room, locked
 
 _log = logging.getLogger("neuroperc.recording")
@@ -259,6 +259,8 @@ def open_session(
     given = as_stimuli(stimuli, encoding)
     if shown["visual_deg"] is not None and isinstance(stimuli, Tensor):
         fail("visual_deg", "given with a StimulusSet", "a bare tensor", "A tensor has no size in degrees.")
+    if isinstance(stimuli, StimulusSet):
+        check_geometry(shown["foveate"], stimuli)
     feeder = make_feeder(model, given, device=where, dtype=floating, **shown)
     axis = getattr(model, "time_dim", None) if time_dim is None else time_dim
     return Session(model, feeder, axis, kind)
