@@ -119,8 +119,8 @@ def read_answers(path: Path) -> xr.DataArray:
     Parameters
     ----------
     path
-        ``.nc``, or ``.npz`` with `responses` (presentation, neuroid) and `stimulus_id` (presentation,), and if there are
-        any `neuroid_id` and `region` (neuroid,) and `repetition`, `session` or other labels (presentation,).
+        ``.nc``, or ``.npz`` with `responses` (presentation, neuroid) and `stimulus_id` (presentation,), and, where
+        there are any, `neuroid_id` and `region` (neuroid,) and `repetition`, `session` or other labels (presentation,).
 
     Raises
     ------
@@ -236,8 +236,8 @@ def _draw(scores: xr.Dataset, name: str) -> bytes:
     """Draw r with the band that reliability allows, and the score by the rule with its interval."""
     names = scores["layer"].values
     r = mean_over_splits(scores["raw"].values)
-    low, middle, high = np.array([np.percentile(x[np.isfinite(x)], [25, 50, 75]) if np.isfinite(x).any() else [np.nan] * 3
-                                  for x in r]).T  # fmt: skip
+    r = np.where(np.isfinite(r).any(axis=1, keepdims=True), r, 0)  # a layer that predicts nothing at all
+    low, middle, high = np.nanpercentile(r, [25, 50, 75], axis=1)
     reliability = scores["reliability"].values
     known = reliability[reliability > 0]
     band = tuple(np.sqrt(np.percentile(known, [25, 75]))) if len(known) else None
@@ -255,7 +255,9 @@ def _draw(scores: xr.Dataset, name: str) -> bytes:
         )  # fmt: skip
         if rule != "r":
             right.axhline(1, color="black", linestyle=":", linewidth=0.8)
-            right.annotate("all that is reliable", (0, 1), xytext=(0, -2), textcoords="offset points", va="top")
-        for ax, title in ((left, name), (right, f"rule {rule}, {scores.attrs['estimator']}")):
-            ax.set_title(title, loc="right", fontsize=8)
+            right.set_ylim(top=max(1.1, right.get_ylim()[1]))
+            right.annotate("all that is reliable", (1, 1), xycoords=("axes fraction", "data"), xytext=(0, 2),
+                           textcoords="offset points", va="bottom", ha="right", fontsize=8)  # fmt: skip
+        left.set_xlabel(f"layer of {name}")
+        right.set_xlabel(f"rule {rule}, {scores.attrs['estimator']}, {scores.attrs['splits']} splits")
         return png(canvas)

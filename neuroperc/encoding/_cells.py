@@ -66,3 +66,8 @@ class Cells:
         content = buffer.getvalue()
         with atomic_path(self.folder / f"{key}.cell") as temporary:
             temporary.write_bytes(hashlib.sha256(content).digest() + content)
+
+    def drop(self, key: str) -> None:
+        """Remove a cell, if it is there."""
+        if self.folder is not None:
+            (self.folder / f"{key}.cell").unlink(missing_ok=True)
