@@ -273,13 +273,13 @@ def cell_of(held: HeldOut, y: np.ndarray) -> dict[str, np.ndarray]:
     """Return what is kept of a layer: r, R², mean held-out predictions and penalties."""
     total, count = np.zeros(y.shape), np.zeros(y.shape)
     r, determined = [], []
-    for predicted, (_, test) in zip(held.predictions, held.splits, strict=True):
+    for predicted, (train, test) in zip(held.predictions, held.splits, strict=True):
         known = np.isfinite(predicted)
-        total[test] += np.where(known, predicted, 0)
+        total[test] += np.where(known, predicted - mean_over_splits(y[train]), 0)
         count[test] += known
         r.append(pearson(predicted, y[test], nan_policy="omit"))
         determined.append(r2(predicted, y[test], nan_policy="omit"))
-    mean = np.divide(total, count, out=np.full(y.shape, np.nan), where=count > 0)
+    mean = np.divide(total, count, out=np.full(y.shape, np.nan), where=count > 0) + mean_over_splits(y)
     alpha = np.full((len(held.splits), y.shape[1]), np.nan) if held.alphas is None else held.alphas
     return {"raw": np.stack(r), "r2": np.stack(determined), "prediction": mean, "alpha": alpha}
 
