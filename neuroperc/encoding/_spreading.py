@@ -77,12 +77,12 @@ def together(work: Work, found: list[tuple[Part, Any]]) -> HeldOut:
     """Return one result from its parts."""
     n_neurons = work.y.shape[1]
     predictions = [np.full((len(test), n_neurons), np.nan) for _, test in work.splits]
-    alphas = np.full((len(work.splits), n_neurons), np.nan)
+    alphas, spread = np.full((2, len(work.splits), n_neurons), np.nan)
     for (splits, neurons), cell in found:
         for j in range(splits.start, splits.stop):
             predictions[j][:, neurons] = cell[f"prediction{j - splits.start}"]
-        alphas[splits, neurons] = cell["alphas"]
-    return HeldOut(predictions, work.splits, alphas if work.options["estimator"] == "ridge" else None)
+        alphas[splits, neurons], spread[splits, neurons] = cell["alphas"], cell["spread"]
+    return HeldOut(predictions, work.splits, alphas if work.options["estimator"] == "ridge" else None, spread)
 
 
 def drop_parts(cells: Cells, key: str, n_splits: int, n_neurons: int, *, one_by_one: bool) -> None:
@@ -97,10 +97,12 @@ def _turn(device: Any, layer: Layer) -> Rotated:
 
 def _fit(work: Work, part: Part) -> dict[str, np.ndarray]:
     splits, neurons = part
-    found = cross_predict(work.turned, work.y[:, neurons], splits=work.splits[splits], groups=work.groups, **work.options)
+    found = cross_predict(
+        work.turned, work.y[:, neurons], splits=work.splits[splits], groups=work.groups, **work.options
+    )
     made = {f"prediction{i}": one for i, one in enumerate(found.predictions)}
     empty = np.full((len(found.splits), found.predictions[0].shape[1]), np.nan)
-    return made | {"alphas": empty if found.alphas is None else found.alphas}
+    return made | {"alphas": empty if found.alphas is None else found.alphas, "spread": found.spread}
 
 
 def _bare(layer: Layer) -> Layer:

@@ -140,7 +140,7 @@ def benchmark(
         `reliability` (neuroid) with `n_repeats`; `aggregate` (layer) the median over neurons (or Brain-Score's number,
         with `brainscore_sem`); `interval` (layer, bound) of the score of pooled held-out predictions over stimuli and
         neurons; `n_undefined` (layer) neurons without a score; `prediction` (layer, presentation, neuroid) the mean
-        held-out prediction; `alpha` (layer, split, neuroid) of ridge. Attributes say how it was made.
+        held-out prediction, those of all splits brought to one intercept and one scale; `alpha` (layer, split, neuroid) of ridge. Attributes say how it was made.
 
     Raises
     ------
@@ -271,21 +271,33 @@ def compute_cell(layer: Layer, target: Target, splits: list[Split], how: Fitting
 
 def cell_of(held: HeldOut, y: np.ndarray) -> dict[str, np.ndarray]:
     """Return what is kept of a layer: r, R², mean held-out predictions and penalties."""
-    total, count = np.zeros(y.shape), np.zeros(y.shape)
     r, determined = [], []
-    for predicted, (train, test) in zip(held.predictions, held.splits, strict=True):
-        known = np.isfinite(predicted)
-        total[test] += np.where(known, predicted - mean_over_splits(y[train]), 0)
-        count[test] += known
+    for predicted, (_, test) in zip(held.predictions, held.splits, strict=True):
         r.append(pearson(predicted, y[test], nan_policy="omit"))
         determined.append(r2(predicted, y[test], nan_policy="omit"))
-    mean = np.divide(total, count, out=np.full(y.shape, np.nan), where=count > 0) + mean_over_splits(y)
     alpha = np.full((len(held.splits), y.shape[1]), np.nan) if held.alphas is None else held.alphas
-    return {"raw": np.stack(r), "r2": np.stack(determined), "prediction": mean, "alpha": alpha}
+    return {"raw": np.stack(r), "r2": np.stack(determined), "prediction": pool(held, y), "alpha": alpha}
+
+
+def pool(held: HeldOut, y: np.ndarray) -> np.ndarray:
+    """Return mean held-out predictions (row, neuron), those of all splits with one intercept and one scale.
+
+    A split's intercept is the mean of its training rows, which is low where the held-out rows are high, and its scale
+    follows its penalty: mixing either lowers the correlation over all rows below that of any one fit.
+    """
+    total, count = np.zeros(y.shape), np.zeros(y.shape)
+    common = mean_over_splits(held.spread)
+    for predicted, spread, (train, test) in zip(held.predictions, held.spread, held.splits, strict=True):
+        scale = np.divide(common, spread, out=np.ones_like(common), where=spread > 0)
+        known = np.isfinite(predicted)
+        total[test] += np.where(known, scale * (predicted - mean_over_splits(y[train])), 0)
+        count[test] += known
+    mean = np.divide(total, count, out=np.full(y.shape, np.nan), where=count > 0)
+    return mean + mean_over_splits(y)
 
 
 def mean_over_splits(raw: np.ndarray) -> np.ndarray:
-    """Return the mean over axis -2 of the splits that are defined; NaN where none is."""
+    """Return the mean over axis -2 of what is defined; NaN where nothing is."""
     there = np.isfinite(raw)
     n = there.sum(axis=-2)
     return np.divide(np.where(there, raw, 0).sum(axis=-2), n, out=np.full(n.shape, np.nan), where=n > 0)

@@ -165,7 +165,9 @@ def test_finished_parts_of_a_layer_outlive_the_client(client, tmp_path, monkeypa
     assert len(list(tmp_path.glob("*.cell"))) == 3
     sent = watched(monkeypatch)
     resumed = npc.encoding.benchmark(units, v4, store=tmp_path, client=client, **settings)
-    assert sum(len(items) for name, items in sent if name == "_fit") == 2 * 6 - 3  # two layers of two blocks of splits and three of neurons
+    assert (
+        sum(len(items) for name, items in sent if name == "_fit") == 2 * 6 - 3
+    )  # two layers of two blocks of splits and three of neurons
     assert len(list(tmp_path.glob("*.cell"))) == 2  # whole layers; their parts are gone
     monkeypatch.setattr(scoring, "compute_cell", None)  # one process finds the cluster's cells
     xr.testing.assert_identical(npc.encoding.benchmark(units, v4, store=tmp_path, **settings), resumed)
