@@ -1,4 +1,4 @@
-"""A sweep of 40 layers of EfficientNet-Lite0 over 640 pictures and 50 neurons: recording, PLS and ridge, layer by layer.
+"""A sweep of 40 layers of EfficientNet-Lite0 over 640 pictures and 50 neurons: recording, PLS and ridge.
 
 Run: python -m benchmarks.layer_sweep [n_pictures] [pls] [ridge]    (default 640 pls ridge)
 With NEUROPERC_DATA set the pictures and neurons are those of macaque V4, session 210325; else noise of their sizes.

@@ -76,7 +76,7 @@ def signals(features: np.ndarray, drawn: dict[str, np.ndarray], rng: np.random.G
 
 
 def true_scores(config: Config) -> dict[str, float]:
-    """Population medians of r and of r² / c, for fits to as many stimuli as a split trains on, and endless new ones."""
+    """Return population medians of r and of r² / c, for fits to a split's training stimuli and endless new ones."""
     rng = np.random.default_rng(config.seed + 10_000)
     sd, r, scores = spectrum(config.n_units), [], []
     n_train = config.n_stimuli - round(0.1 * config.n_stimuli)

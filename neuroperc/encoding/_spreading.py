@@ -45,7 +45,7 @@ def parts_of(n_splits: int, n_neurons: int, *, one_by_one: bool) -> list[Part]:
 
 
 def turned_layers(client: Any, layers: list[Layer], device: Any) -> Iterator[tuple[int, Rotated]]:
-    """Yield (index, rotation): features on a disk that workers see are read there, features in memory are turned here."""
+    """Yield (index, rotation): features on disk are read by the workers, features in memory are turned here."""
     here = [i for i, layer in enumerate(layers) if isinstance(layer.source.variable._data, np.ndarray)]
     there = [i for i in range(len(layers)) if i not in here]
     for at, found in spread(client, _turn, [_bare(layers[i]) for i in there], shared=device):

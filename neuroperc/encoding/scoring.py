@@ -140,7 +140,8 @@ def benchmark(
         `reliability` (neuroid) with `n_repeats`; `aggregate` (layer) the median over neurons (or Brain-Score's number,
         with `brainscore_sem`); `interval` (layer, bound) of the score of pooled held-out predictions over stimuli and
         neurons; `n_undefined` (layer) neurons without a score; `prediction` (layer, presentation, neuroid) the mean
-        held-out prediction, those of all splits brought to one intercept and one scale; `alpha` (layer, split, neuroid) of ridge. Attributes say how it was made.
+        held-out prediction, those of all splits brought to one intercept and one scale; `alpha` (layer, split,
+        neuroid) of ridge. Attributes say how it was made.
 
     Raises
     ------

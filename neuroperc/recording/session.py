@@ -285,7 +285,7 @@ def open_session(
 
 
 def _one_batch(shared: tuple[Session, list[Tap], int], start: int) -> list[np.ndarray]:
-    """Answer to one batch on a worker; threads of one worker take turns, since hooks and seeds belong to the process."""
+    """Answer to one batch on a worker; its threads take turns, since hooks and seeds belong to the process."""
     session, taps, batch_size = shared
     with _TURN, measuring((session.model, session.feeder.foveate), session.feeder.device):
         return next(session.batches(taps, [start], batch_size))[1]

@@ -187,7 +187,7 @@ def _padded(xp: Any, x: Any, folds: list[_Fold]) -> Any:
 def _ridge(
     part: Rotated, y: Any, folds: list[_Fold], alphas: np.ndarray, index: np.ndarray, per_target: bool
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Return predictions, penalties and spreads of all splits from the residual maker of all rows, penalty by penalty."""
+    """Return predictions, penalties and spreads of all splits from the residual maker of all rows, by penalty."""
     xp = namespace(y)
     centred = y - xp.mean(y, axis=0)  # R y does not change with an offset, but its rounding does
     left, outside = part.left, outside_projector(part.left)
