@@ -42,7 +42,8 @@ def spread(
         threads = sum(client.nthreads().values())
         check(threads > 0, "client", "a cluster with workers", "none", "Start some: cluster.scale(2).", RuntimeError)
         there = client.scatter(shared, broadcast=True, hash=False)
-        waiting, asked, queue = sorted(left, reverse=True), {}, as_completed()
+        waiting, queue = sorted(left, reverse=True), as_completed()
+        asked: dict[Any, int] = {}
         while waiting and len(asked) < _AHEAD * threads:
             _ask(client, function, there, items, waiting, asked, queue)
         for future in queue:
