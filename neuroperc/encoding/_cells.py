@@ -17,7 +17,7 @@ from .._check import atomic_path
 from ..regression.gram import column_blocks
 
 _log = logging.getLogger("neuroperc.encoding")
-_VERSION = 1  # of the numbers: raised when the same input gives other scores
+_VERSION = 2  # of the numbers: raised when the same input gives other scores
 
 
 def digest(array: Any) -> str:
@@ -66,3 +66,8 @@ class Cells:
         content = buffer.getvalue()
         with atomic_path(self.folder / f"{key}.cell") as temporary:
             temporary.write_bytes(hashlib.sha256(content).digest() + content)
+
+    def drop(self, key: str) -> None:
+        """Remove a cell, if it is there."""
+        if self.folder is not None:
+            (self.folder / f"{key}.cell").unlink(missing_ok=True)

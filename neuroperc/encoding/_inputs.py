@@ -163,7 +163,7 @@ def take_layers(layers: Any, by: str, target: xr.DataArray) -> tuple[list[Layer]
     """Return the layers in the rows of the target, and how many of their stimuli the target does not have."""
     found, unused = [], 0
     for name, source, columns in _named(layers, by):
-        check_responses(source)
+        check_responses(source[:0])  # the labels; values are read once, where NaN and infinity are looked for too
         check(
             "time" not in source.dims, f"layer {name}", "without a time axis", source.dims, "Average over time first."
         )
@@ -178,7 +178,8 @@ def _named(layers: Any, by: str) -> list[tuple[str, xr.DataArray, slice | np.nda
     if isinstance(layers, Mapping):
         check(layers, "layers", "at least one", "none")
         return [(str(k), v, slice(0, int(v.sizes.get("neuroid", 0)))) for k, v in layers.items()]
-    check_responses(layers)
+    check(isinstance(layers, xr.DataArray), "layers", "a Responses or a mapping to such", type(layers).__name__)
+    check_responses(layers[:0])
     if by not in layers.coords:
         near = sorted(str(c) for c in layers.coords if layers.coords[c].dims == ("neuroid",))
         check(by == "layer", "by", f"a coordinate of the units ({', '.join(near)})", by)

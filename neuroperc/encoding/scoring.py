@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,11 +22,13 @@ from ..metrics import (
     r2,
     summarize,
 )
-from ..regression import cross_predict, fold_splits, shuffle_splits
+from ..recording.cluster import check_client
+from ..regression import HeldOut, fold_splits, rotate, shuffle_splits
 from ..regression.ridge import ALPHAS, checked_alphas
 from ..regression.splits import Split
 from ._cells import Cells, cell_key, digest
 from ._inputs import BRAINSCORE, UNDERLYING, Layer, Target, take_layers, take_target
+from ._spreading import Work, drop_parts, fitted_here, held_out, turned_layers
 from .comparing import layer_intervals
 
 
@@ -39,6 +41,16 @@ class Fitting:
     alphas: tuple[float, ...]
     alpha_per_target: bool
     device: Any
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether a neuron's fit does not depend on which others are there."""
+        return self.estimator == "ridge" and self.alpha_per_target
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments of `regression.cross_predict`."""
+        return dict(vars(self))
 
 
 def benchmark(
@@ -62,6 +74,7 @@ def benchmark(
     device: Any = None,
     store: str | os.PathLike[str] | None = None,
     memory_bytes: int = 2**32,
+    client: Any = None,
     rng: int | np.random.Generator = 1,
     progress: bool = False,
 ) -> xr.Dataset:
@@ -111,6 +124,10 @@ def benchmark(
         loses the layer that it was at; a damaged file is found by its checksum and made again.
     memory_bytes
         Most that the work may need; checked before it begins.
+    client
+        A ``distributed.Client``: layers, splits and neurons are spread over its workers, with the same numbers to
+        rounding. Features that `record` keeps in a store which the workers see are read there. What a dying worker
+        was at is done again by another; with `store`, finished parts of a layer are kept too.
     rng
         Seed or generator of splits, halves and resamples. 1 gives Brain-Score's splits.
     progress
@@ -123,7 +140,8 @@ def benchmark(
         `reliability` (neuroid) with `n_repeats`; `aggregate` (layer) the median over neurons (or Brain-Score's number,
         with `brainscore_sem`); `interval` (layer, bound) of the score of pooled held-out predictions over stimuli and
         neurons; `n_undefined` (layer) neurons without a score; `prediction` (layer, presentation, neuroid) the mean
-        held-out prediction; `alpha` (layer, split, neuroid) of ridge. Attributes say how it was made.
+        held-out prediction, those of all splits brought to one intercept and one scale; `alpha` (layer, split,
+        neuroid) of ridge. Attributes say how it was made.
 
     Raises
     ------
@@ -160,14 +178,9 @@ def benchmark(
     for layer in found:
         check_memory(layer, target, pairs, how, memory_bytes)
     cells, about = Cells(store), _about(target, pairs, how)
-    made = []
-    for layer in tqdm(found, desc="layers", disable=not progress):
-        key = cell_key(layer, about) if store is not None else ""
-        cell = cells.read(key)
-        if cell is None:
-            cell = compute_cell(layer, target, pairs, how)
-            cells.write(key, cell)
-        made.append(cell)
+    keys = [cell_key(layer, about) if store is not None else "" for layer in found]
+    bar = tqdm(total=len(found), desc="layers", disable=not progress)
+    made = _every_cell(found, keys, cells, target, pairs, how, client, bar)
     scores = _dataset([layer.name for layer in found], made, target, rule)
     scores.attrs = _attrs(target, pairs, how, rule, scheme if isinstance(splits, int) else "given", seed) | {
         "groups": str(groups), "stratify": str(stratify), "repeats": repeats, "n_stimuli_unused": unused,
@@ -215,28 +228,77 @@ def check_memory(layer: Layer, target: Target, splits: list[Split], how: Fitting
     )  # fmt: skip
 
 
+def _every_cell(
+    layers: list[Layer], keys: list[str], cells: Cells, target: Target, splits: list[Split], how: Fitting, client: Any,
+    bar: Any,
+) -> list[dict[str, np.ndarray]]:  # fmt: skip
+    """Return the cell of every layer: stored ones are read, others are made and stored, here or on a cluster."""
+    made: list[Any] = [cells.read(key) for key in keys]
+    missing = [i for i, cell in enumerate(made) if cell is None]
+    bar.update(len(layers) - len(missing))
+    if client is None:
+        new = ((i, compute_cell(layers[i], target, splits, how)) for i in missing)
+    else:
+        new = _on_cluster(layers, missing, keys, cells, target, splits, how, client)
+    for i, cell in new:
+        cells.write(keys[i], cell)
+        if client is not None:
+            drop_parts(cells, keys[i], len(splits), target.values.sizes["neuroid"], one_by_one=how.one_by_one)
+        made[i] = cell
+        bar.update(1)
+    bar.close()
+    return made
+
+
+def _on_cluster(
+    layers: list[Layer], missing: list[int], keys: list[str], cells: Cells, target: Target, splits: list[Split],
+    how: Fitting, client: Any,
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:  # fmt: skip
+    check_client(client)
+    y = np.asarray(target.values.values, dtype=np.float64)
+    for at, turned in turned_layers(client, [layers[i] for i in missing], how.device):
+        i = missing[at]
+        work = Work(turned, y, target.groups, splits, how.options)
+        held = held_out(client, work, cells, keys[i], one_by_one=how.one_by_one)
+        yield i, cell_of(held, y)
+
+
 def compute_cell(layer: Layer, target: Target, splits: list[Split], how: Fitting) -> dict[str, np.ndarray]:
     """Fit one layer on every split; return r, R² and the mean held-out predictions."""
     y = np.asarray(target.values.values, dtype=np.float64)
-    held = cross_predict(
-        layer, y, splits=splits, estimator=how.estimator, n_components=how.n_components, alphas=how.alphas,
-        alpha_per_target=how.alpha_per_target, groups=target.groups, device=how.device,
-    )  # fmt: skip
-    total, count = np.zeros(y.shape), np.zeros(y.shape)
+    work = Work(rotate(layer, device=how.device), y, target.groups, splits, how.options)
+    return cell_of(fitted_here(work, one_by_one=how.one_by_one), y)
+
+
+def cell_of(held: HeldOut, y: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what is kept of a layer: r, R², mean held-out predictions and penalties."""
     r, determined = [], []
-    for predicted, (_, test) in zip(held.predictions, splits, strict=True):
-        known = np.isfinite(predicted)
-        total[test] += np.where(known, predicted, 0)
-        count[test] += known
+    for predicted, (_, test) in zip(held.predictions, held.splits, strict=True):
         r.append(pearson(predicted, y[test], nan_policy="omit"))
         determined.append(r2(predicted, y[test], nan_policy="omit"))
+    alpha = np.full((len(held.splits), y.shape[1]), np.nan) if held.alphas is None else held.alphas
+    return {"raw": np.stack(r), "r2": np.stack(determined), "prediction": pool(held, y), "alpha": alpha}
+
+
+def pool(held: HeldOut, y: np.ndarray) -> np.ndarray:
+    """Return mean held-out predictions (row, neuron), those of all splits with one intercept and one scale.
+
+    A split's intercept is the mean of its training rows, which is low where the held-out rows are high, and its scale
+    follows its penalty: mixing either lowers the correlation over all rows below that of any one fit.
+    """
+    total, count = np.zeros(y.shape), np.zeros(y.shape)
+    common = mean_over_splits(held.spread)
+    for predicted, spread, (train, test) in zip(held.predictions, held.spread, held.splits, strict=True):
+        scale = np.divide(common, spread, out=np.ones_like(common), where=spread > 0)
+        known = np.isfinite(predicted)
+        total[test] += np.where(known, scale * (predicted - mean_over_splits(y[train])), 0)
+        count[test] += known
     mean = np.divide(total, count, out=np.full(y.shape, np.nan), where=count > 0)
-    alpha = np.full((len(splits), y.shape[1]), np.nan) if held.alphas is None else held.alphas
-    return {"raw": np.stack(r), "r2": np.stack(determined), "prediction": mean, "alpha": alpha}
+    return mean + mean_over_splits(y)
 
 
 def mean_over_splits(raw: np.ndarray) -> np.ndarray:
-    """Return the mean over axis -2 of the splits that are defined; NaN where none is."""
+    """Return the mean over axis -2 of what is defined; NaN where nothing is."""
     there = np.isfinite(raw)
     n = there.sum(axis=-2)
     return np.divide(np.where(there, raw, 0).sum(axis=-2), n, out=np.full(n.shape, np.nan), where=n > 0)

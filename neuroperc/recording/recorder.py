@@ -38,6 +38,7 @@ def record(
     memory_bytes: int = 2**31,
     device: str | torch.device | None = None,
     dtype: DTypeLike = "float32",
+    client: Any = None,
     progress: bool = False,
 ) -> xr.DataArray:
     """Record what the layers of a model answer to stimuli.
@@ -87,6 +88,9 @@ def record(
         Where the model runs; default is where it is. It is moved back afterwards.
     dtype
         Of the result: "float16", "float32" or "float64".
+    client
+        A ``distributed.Client``: batches of stimuli are spread over its workers, each with its copy of the model, and
+        gathered here. The numbers are those of one process; the work of a dying worker is done again by another.
     progress
         Show a bar.
 
@@ -131,8 +135,8 @@ def record(
                 total <= memory_bytes, "the result", f"at most memory_bytes = {memory_bytes / 1e6:.1f} MB",
                 f"{total / 1e6:.1f} MB", "Pass store=folder to stream it to disk, fewer layers, or more memory_bytes.",
             )  # fmt: skip
-            return session.labelled(session.in_memory(taps, shapes, batch_size, progress), taps, shapes)
-        parts = session.on_disk(taps, shapes, batch_size, Path(store), identity, progress)
+            return session.labelled(session.in_memory(taps, shapes, batch_size, progress, client), taps, shapes)
+        parts = session.on_disk(taps, shapes, batch_size, Path(store), identity, progress, client)
     variable = lazy_variable(parts)
     return session.labelled(variable if total > memory_bytes else variable.load(), taps, shapes)
 

@@ -6,6 +6,7 @@ import difflib
 import fnmatch
 import json
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from tqdm.auto import tqdm
 from .._check import check, fail, one_of
 from ..data import StimulusSet
 from ..nets import Net, Preprocess
+from .cluster import check_client, spread
 from .hooks import Tap, catch, copied, rows, survey
 from .identity import digest
 from .inputs import Feeder, as_stimuli, check_geometry, make_feeder
@@ -29,6 +31,7 @@ from .store import Features, Writer, check_room, locked
 
 _log = logging.getLogger("neuroperc.recording")
 _DTYPES = ("float16", "float32", "float64")
+_TURN = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -137,12 +140,27 @@ class Session:
             remedy = "dtype='float32' holds larger numbers." if self.dtype.name == "float16" else "Look at the model."
             fail("answers", "finite", f"NaN or infinity in layer {tap.label} for {self.stimuli.ids[row]!r}", remedy)
 
-    def in_memory(self, taps: list[Tap], shapes: list[tuple[int, ...]], batch_size: int, progress: bool) -> xr.Variable:
+    def answers(
+        self, taps: list[Tap], starts: Sequence[int], batch_size: int, client: Any
+    ) -> Iterator[tuple[int, list[np.ndarray]]]:
+        """Yield as `batches` does, in any order when a cluster does the work."""
+        if client is None:
+            yield from self.batches(taps, starts, batch_size)
+            return
+        check_client(client)
+        for at, found in spread(client, _one_batch, starts, shared=(self, taps, batch_size)):
+            yield starts[at], found
+
+    def in_memory(
+        self, taps: list[Tap], shapes: list[tuple[int, ...]], batch_size: int, progress: bool, client: Any = None
+    ) -> xr.Variable:
         """Run everything and return the layers side by side."""
         ends = np.cumsum([shape[1] for shape in shapes])
         out = np.empty((shapes[0][0], int(ends[-1]), *shapes[0][2:]), dtype=self.dtype)
         starts = range(0, len(self.stimuli), batch_size)
-        for start, answers in tqdm(self.batches(taps, starts, batch_size), total=len(starts), disable=not progress):
+        for start, answers in tqdm(
+            self.answers(taps, starts, batch_size, client), total=len(starts), disable=not progress
+        ):
             for answer, end in zip(answers, ends, strict=True):
                 out[start : start + len(answer), end - answer.shape[1] : end] = answer
         return xr.Variable(("presentation", "neuroid", "time")[: out.ndim], out)
@@ -173,6 +191,7 @@ class Session:
         store: Path,
         identity: dict[str, str],
         progress: bool,
+        client: Any = None,
     ) -> list[Features]:
         """Make what the store lacks, all layers in one pass, and return where everything lies."""
         store.mkdir(parents=True, exist_ok=True)
@@ -186,15 +205,16 @@ class Session:
                 lacking = [parts[k] for k in missing]
                 check_room(store, sum(part.missing_bytes() for part in lacking))
                 writers = [Writer(parts[k], batch_size, self._about(taps[k], identity)) for k in missing]
-                self._fill(writers, [taps[k] for k in missing], batch_size, progress)
+                self._fill(writers, [taps[k] for k in missing], batch_size, progress, client)
             _log.info("%d of %d layers found in %s", len(parts) - len(missing), len(parts), store)
         return parts
 
-    def _fill(self, writers: list[Writer], taps: list[Tap], batch_size: int, progress: bool) -> None:
+    def _fill(self, writers: list[Writer], taps: list[Tap], batch_size: int, progress: bool, client: Any) -> None:
         every = range(0, len(self.stimuli), batch_size)
         starts = [start for start in every if not all(writer.has(start) for writer in writers)]
         done = len(every) - len(starts)
-        bar = tqdm(self.batches(taps, starts, batch_size), total=len(every), initial=done, disable=not progress)
+        found = self.answers(taps, starts, batch_size, client)
+        bar = tqdm(found, total=len(every), initial=done, disable=not progress)
         for start, answers in bar:
             for writer, answer in zip(writers, answers, strict=True):
                 if not writer.has(start):
@@ -264,6 +284,13 @@ def open_session(
     feeder = make_feeder(model, given, device=where, dtype=floating, **shown)
     axis = getattr(model, "time_dim", None) if time_dim is None else time_dim
     return Session(model, feeder, axis, kind)
+
+
+def _one_batch(shared: tuple[Session, list[Tap], int], start: int) -> list[np.ndarray]:
+    """Answer to one batch on a worker; its threads take turns, since hooks and seeds belong to the process."""
+    session, taps, batch_size = shared
+    with _TURN, measuring((session.model, session.feeder.foveate), session.feeder.device):
+        return next(session.batches(taps, [start], batch_size))[1]
 
 
 @contextmanager

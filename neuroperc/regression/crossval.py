@@ -30,6 +30,9 @@ class HeldOut:
         ``(train, test)`` rows, as they were given.
     alphas
         (split, target) penalties of ridge, NaN where there is none; None for PLS.
+    spread
+        (split, target) standard deviation of the fitted values over the training rows: the scale of a split's
+        predictions, by which those of several splits are brought to one scale before they are pooled.
 
     Examples
     --------
@@ -44,6 +47,7 @@ class HeldOut:
     predictions: list[np.ndarray]
     splits: list[Split]
     alphas: np.ndarray | None
+    spread: np.ndarray
 
 
 def cross_predict(
@@ -109,19 +113,19 @@ def cross_predict(
     index = group_index(groups, len(y))
     _check_groups(index, pairs)
     out = [np.full((len(test), y.shape[1]), np.nan) for _, test in pairs]
-    chosen = np.full((len(pairs), y.shape[1]), np.nan)
+    chosen, spread = np.full((2, len(pairs), y.shape[1]), np.nan)
     for rows, columns in by_missing_rows(y):
         part = turned if len(rows) == len(y) else rotate(turned.scores[_like(turned.scores, rows)], device=device)
         folds = [_Fold.within(rows, train, test) for train, test in pairs]
         mine = _like_values(part.scores, y[np.ix_(rows, columns)])
         if estimator == "pls" or part.scores.shape[1] == 0:  # without any axis both give the training mean
-            found = _pls(part, mine, folds, k)
+            found, spread[:, columns] = _pls(part, mine, folds, k)
         else:
-            found, best = _ridge(part, mine, folds, penalties, index[rows], alpha_per_target)
+            found, best, spread[:, columns] = _ridge(part, mine, folds, penalties, index[rows], alpha_per_target)
             chosen[:, columns] = best
         for fold, values, filled in zip(folds, found, out, strict=True):
             filled[np.ix_(fold.place, columns)] = values
-    return HeldOut(out, pairs, chosen if estimator == "ridge" else None)
+    return HeldOut(out, pairs, chosen if estimator == "ridge" else None, spread)
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ class _Fold:
         return cls(np.flatnonzero(is_train), removed, np.searchsorted(rows[removed], test[place]), place)
 
 
-def _pls(part: Rotated, y: Any, folds: list[_Fold], n_components: int) -> list[np.ndarray]:
+def _pls(part: Rotated, y: Any, folds: list[_Fold], n_components: int) -> tuple[list[np.ndarray], np.ndarray]:
     """Fit all splits at once: what a split trains on is everything less its removed rows, so sums are corrected."""
     xp, z, values = namespace(y), part.scores, part.eigenvalues
     least = min(len(fold.train) for fold in folds)
@@ -162,7 +166,12 @@ def _pls(part: Rotated, y: Any, folds: list[_Fold], n_components: int) -> list[n
     rotations, loadings = pls_components(cross, gram_times, n_components)
     scores = (z_out - z_mean[:, None, :]) @ rotations
     found = scores @ xp.matrix_transpose(loadings) + y_shift[:, None, :] + y_mean
-    return [cpu(one)[fold.test_in_removed] for one, fold in zip(found, folds, strict=True)]
+    # The training rows' scores are orthogonal, so variances of fitted values add up over components.
+    each = [rotations[..., i] for i in range(rotations.shape[-1])]
+    squares = xp.stack([xp.sum(one * gram_times(one), axis=-1) for one in each], axis=-1)
+    variance = xp.sum(loadings**2 * squares[:, None, :], axis=-1) / n_train
+    spread = cpu(xp.clip(variance, min=0.0) ** 0.5)
+    return [cpu(one)[fold.test_in_removed] for one, fold in zip(found, folds, strict=True)], spread
 
 
 def _padded(xp: Any, x: Any, folds: list[_Fold]) -> Any:
@@ -177,8 +186,8 @@ def _padded(xp: Any, x: Any, folds: list[_Fold]) -> Any:
 
 def _ridge(
     part: Rotated, y: Any, folds: list[_Fold], alphas: np.ndarray, index: np.ndarray, per_target: bool
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return predictions and penalties of all splits from the residual maker of all rows, penalty by penalty."""
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Return predictions, penalties and spreads of all splits from the residual maker of all rows, by penalty."""
     xp = namespace(y)
     centred = y - xp.mean(y, axis=0)  # R y does not change with an offset, but its rounding does
     left, outside = part.left, outside_projector(part.left)
@@ -190,7 +199,7 @@ def _ridge(
         residual = left @ (shrinkage(part.eigenvalues, alpha)[:, None] * on_axes)
         residual = residual if outside is None else residual + outside @ centred
         for i, fold in enumerate(folds):
-            error, held = _left_out(maker, residual, fold, blocks[i])
+            error, held = _left_out(maker, residual, centred, fold, blocks[i])
             error = error if per_target else xp.mean(error) + 0 * error
             if i == len(best):
                 best.append(Best(error, xp.full_like(error, alpha), held))
@@ -200,11 +209,14 @@ def _ridge(
     for each, fold in zip(best, folds, strict=True):
         at = fold.removed[fold.test_in_removed]
         found.append(cpu(y)[at] - cpu(each.value)[fold.test_in_removed])
-    return found, np.stack([cpu(each.alpha) for each in best])
+    return found, np.stack([cpu(each.alpha) for each in best]), np.stack([cpu(each.value)[-1] for each in best])
 
 
-def _left_out(maker: Any, residual: Any, fold: _Fold, blocks: list[np.ndarray]) -> tuple[Any, Any]:
-    """Return the error of choosing this penalty (t,) and the residuals of the rows not trained on, of one split."""
+def _left_out(maker: Any, residual: Any, y: Any, fold: _Fold, blocks: list[np.ndarray]) -> tuple[Any, Any]:
+    """Return the error of choosing this penalty (t,) and what goes with it in one split.
+
+    That is the residuals of the rows not trained on and, in the last row, the spread of the fitted values.
+    """
     xp = namespace(maker)
     out, kept = _like(maker, fold.removed), _like(maker, fold.train)
     rows = maker[out]
@@ -217,7 +229,9 @@ def _left_out(maker: Any, residual: Any, fold: _Fold, blocks: list[np.ndarray]) 
         inside = maker[kept[at][:, :, None], kept[at][:, None, :]]
         return inside - across.T[at] @ xp.matrix_transpose(bridge.T[at])
 
-    return left_out_error(within, residual[kept] - across.T @ held, blocks), held
+    inside = residual[kept] - across.T @ held
+    spread = xp.std(y[kept] - inside, axis=0)
+    return left_out_error(within, inside, blocks), xp.concat([held, spread[None]], axis=0)
 
 
 def _like(x: Any, index: np.ndarray) -> Any:

@@ -138,3 +138,18 @@ def test_splits_are_brain_scores():
         np.testing.assert_array_equal(mine, np.sort(peer))
     for (_, mine), (_, peer) in zip(shuffle_splits(range(60)), plain, strict=True):
         np.testing.assert_array_equal(mine, np.sort(peer))
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_the_spread_of_a_split_is_that_of_its_fitted_values(device):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 90))
+    y = x[:, :4] @ rng.normal(size=(4, 5)) + rng.normal(size=(60, 5))
+    y[:10, 2] = np.nan
+    splits = shuffle_splits(range(60), n_splits=3)
+    for estimator, model in (("ridge", RidgeCV()), ("pls", PLS(5))):
+        held = cross_predict(x, y, splits=splits, estimator=estimator, n_components=5, device=device)
+        for i, (train, _) in enumerate(splits):
+            for columns, rows in (([0, 1, 3, 4], train), ([2], train[train >= 10])):
+                fitted = np.asarray(model.fit(x[rows], y[np.ix_(rows, columns)]).predict(x[rows]))
+                np.testing.assert_allclose(held.spread[i, columns], fitted.reshape(len(rows), -1).std(0), rtol=1e-8)

@@ -1,12 +1,19 @@
 """Scores mean what they say: known reliability, the old rule's bias, no leak, no optimism of the best layer."""
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
 
 import neuroperc as npc
 from neuroperc.encoding import benchmark, choose_layer, compare_models
+from neuroperc.encoding.scoring import pool
 from neuroperc.metrics import normalized_score, pearson, r2
+from neuroperc.regression import HeldOut, cross_predict, fold_splits, shuffle_splits
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 def simulate(reliability, *, n=300, n_neurons=40, n_repeats=6, seed=0):
@@ -101,3 +108,50 @@ def test_neurons_in_noise_average_out_of_the_median():
     assert (scores.reliability[:5] < 0.4).all()
     assert float(scores.aggregate[0]) == pytest.approx(0.9, abs=0.2)
     assert isinstance(scores, xr.Dataset)
+
+
+@pytest.mark.parametrize("scheme", ["fold", "shuffle"])
+def test_pooled_predictions_of_noise_are_not_below_chance(scheme):
+    """A split's intercept is low where its held-out rows are high: pooled as they come, noise scores below 0."""
+    pooled, naive = [], []
+    make = fold_splits if scheme == "fold" else shuffle_splits
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        x, y = rng.normal(size=(60, 30)), rng.normal(size=(60, 60))
+        held = cross_predict(x, y, splits=make(np.arange(60), rng=seed), estimator="ridge", alphas=[100.0])
+        predicted, plain = pool(held, y), np.full_like(y, np.nan)
+        for one, (_, test) in zip(held.predictions, held.splits, strict=True):
+            plain[test] = one
+        rows = np.isfinite(plain).all(axis=1)
+        pooled.append(np.median(pearson(predicted[rows], y[rows])))
+        naive.append(np.median(pearson(plain[rows], y[rows])))
+    assert abs(np.mean(pooled)) < 0.025  # whose standard error is 0.005
+    assert np.mean(naive) < -0.04
+
+
+def test_pooling_does_not_mix_scales():
+    """Splits whose penalties differ predict on different scales; each alone has r = 1, and so has the whole."""
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(60, 3))
+    splits = fold_splits(np.arange(60), n_folds=6, rng=0)
+    scale = np.geomspace(0.01, 1, 6)[:, None] * np.ones(3)
+    shrunk = [
+        s * (y[test] - y[train].mean(0)) + y[train].mean(0) for s, (train, test) in zip(scale, splits, strict=True)
+    ]
+    spread = np.stack([s * y[train].std(0) for s, (train, _) in zip(scale, splits, strict=True)])
+    pooled = pool(HeldOut(shrunk, splits, None, spread), y)
+    assert (pearson(pooled, y) > 0.98).all()
+    assert (pearson(np.concatenate(shrunk), y[np.concatenate([test for _, test in splits])]) < 0.9).all()
+
+
+@pytest.mark.slow
+def test_crossed_intervals_cover_the_true_score_and_split_errors_do_not():
+    """500 simulated experiments: new stimuli, neurons and noise in each; scored as `benchmark` does by default."""
+    spec = importlib.util.spec_from_file_location("score_coverage", EXPERIMENTS / "score_coverage.py")
+    experiment = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(experiment)
+    config = experiment.Config(500, 100, 40, 30, 4, 10, 300, ("shuffle",), 0)
+    values = experiment.run(config).values
+    assert 0.93 <= values["crossed_signed_shuffle"] <= 0.97
+    assert 0.93 <= values["crossed_r_shuffle"] <= 0.97
+    assert values["splits_r_shuffle"] < 0.9
