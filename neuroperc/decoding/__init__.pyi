@@ -10,6 +10,9 @@ from .mindeye import brain_to_image as brain_to_image
 from .mindeye import evaluate_reconstructions as evaluate_reconstructions
 from .mindeye import image_to_brain as image_to_brain
 from .permutation import permutation_test as permutation_test
+from .planted import PlantedBrain as PlantedBrain
+from .planted import plant_brain as plant_brain
+from .planted import write_planted as write_planted
 from .prf import fit_prf as fit_prf
 from .prf import predict_prf as predict_prf
 from .volumes import clean_bold as clean_bold
@@ -33,6 +36,7 @@ __all__ = [
     "BrainDiffuser",
     "Decoding",
     "MindEye",
+    "PlantedBrain",
     "brain_to_image",
     "clean_bold",
     "decode_labels",
@@ -48,6 +52,7 @@ __all__ = [
     "noise_ceilings",
     "nsd_trials",
     "permutation_test",
+    "plant_brain",
     "predict_prf",
     "read_betas",
     "read_bold",
@@ -60,4 +65,5 @@ __all__ = [
     "voxel_weights",
     "write_map",
     "write_nsd",
+    "write_planted",
 ]
