@@ -236,8 +236,9 @@ class MindEye(BaseEstimator):
         RuntimeError
             Before `fit`.
         """
+        tokens = self._tokens(betas, subject)
         with torch.no_grad():
-            return self._shaped(self.network_.projector(self._tokens(betas, subject)))
+            return self._shaped(self.network_.projector(tokens))
 
     def predict(
         self,
