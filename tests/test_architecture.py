@@ -37,6 +37,8 @@ UNITLESS = frozenset(
         coherence component_contrast density_per_deg2 depth exponent rms_contrast sd_cycles signal_share speed_bandwidth
         step_cycles
         accuracy scale slice_time_ref outside negative_gain
+        concentration probability temperature progress limits first_factor final_factor entry_dropout block_dropout
+        null_share prior_weight mixing_share guidance contrast_weight shares
         """,
     )
 )
