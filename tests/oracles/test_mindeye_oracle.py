@@ -115,18 +115,17 @@ def test_cosine_schedule_by_its_formula():
     assert found[49] == pytest.approx(0.4938, abs=5e-5)
 
 
-class _KnownMean(mindeye.DiffusionPrior):
-    """Answers with the exact posterior mean of Gaussian data, so that sampling must give this Gaussian back."""
-
-    mean, sd = 3.0, 0.5
-
-    def denoise(self, noised, step, brain, *, keep_brain=None, keep_picture=None):
-        a = self.signal[step][:, None, None]
-        gain = a.sqrt() * self.sd**2 / (a * self.sd**2 + 1 - a)
-        return self.mean + gain * (noised - a.sqrt() * self.mean)
-
-
 def test_sampling_gives_a_gaussian_back_from_its_posterior_mean():
+    class _KnownMean(mindeye.DiffusionPrior):
+        """Answers with the exact posterior mean of Gaussian data."""
+
+        mean, sd = 3.0, 0.5
+
+        def denoise(self, noised, step, brain, *, keep_brain=None, keep_picture=None):
+            a = self.signal[step][:, None, None]
+            gain = a.sqrt() * self.sd**2 / (a * self.sd**2 + 1 - a)
+            return self.mean + gain * (noised - a.sqrt() * self.mean)
+
     # The smaller of DDPM's two variances falls short by a share that goes with 1 / steps: 4 % at 100, 0.4 % at 1000.
     prior = _KnownMean(n_tokens=1, n_dims=4, depth=1, n_heads=1, head_dims=4, n_steps=1000)
     drawn = prior.sample(torch.zeros(3000, 1, 4), rng=0) * 4**0.5

@@ -1,6 +1,4 @@
 from .adapters import ClipTokens as ClipTokens
-from .adapters import ImageEncoder as ImageEncoder
-from .adapters import ImageGenerator as ImageGenerator
 from .adapters import LatentDiffusion as LatentDiffusion
 from .adapters import open_clip_tokens as open_clip_tokens
 from .adapters import versatile_diffusion as versatile_diffusion
@@ -33,8 +31,6 @@ __all__ = [
     "BrainDiffuser",
     "ClipTokens",
     "DiffusionPrior",
-    "ImageEncoder",
-    "ImageGenerator",
     "LatentDiffusion",
     "LowLevel",
     "MindEye",
