@@ -104,7 +104,8 @@ def _kept(config: Config, nonlinearity: float, n: int, seed: int, variant: str, 
     if not config.keep_cells:
         return _cell(config, nonlinearity, n, seed, variant, oracle)
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("nonlinearity", "n_trials", "n_seeds")}
-    code = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    sources = [Path(__file__), *sorted(Path(mindeye.__file__).parent.glob("*.py"))]
+    code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     key = json.dumps([settings, nonlinearity, n, seed, variant, oracle, code], sort_keys=True)
     path = CELLS / f"mindeye-{hashlib.sha256(key.encode()).hexdigest()[:20]}.json"
     if not path.is_file():
@@ -241,7 +242,7 @@ def plot(result: Result) -> Figure:
         _draw_curves(canvas.axes[0], curves, config)
         _draw_gain(canvas.axes[1], curves, config)
         _draw_retrieval(canvas.axes[2], curves, config)
-        _draw_table(canvas.axes[3], result.data["table"])
+        _draw_table(canvas.axes[3], result.data["table"], config)
         canvas.suptitle(
             f"planted brains (simulated), generated embeddings; bands and bars: 95 % t intervals over "
             f"{config['n_seeds']} brains", fontsize=9,
@@ -255,7 +256,7 @@ STYLES = ("-", "--", ":")
 
 def _band(ax: Any, x: Any, seeds: np.ndarray, **look: Any) -> None:
     ends = np.array([_interval(each) for each in seeds])
-    ax.plot(x, ends[:, 0], marker="o", **look)
+    ax.plot(x, ends[:, 0], marker="o", ms=3, **look)
     ax.fill_between(x, ends[:, 1], ends[:, 2], color=look["color"], alpha=0.15, lw=0)
 
 
@@ -266,7 +267,8 @@ def _draw_curves(ax: Any, curves: dict[str, np.ndarray], config: dict[str, Any])
                   label=f"{label}, {n:,} pictures")  # fmt: skip
     ax.axhline(0, color="0.7", lw=0.8, zorder=0)
     ax.set(title="predicted embedding", xlabel="planted non-linearity", ylabel="r with the picture's embedding")
-    ax.legend(loc="lower left", fontsize=7)
+    ax.set_ylim(-0.6, 1.05)
+    ax.legend(loc="lower left", fontsize=7, handlelength=3)
 
 
 def _draw_gain(ax: Any, curves: dict[str, np.ndarray], config: dict[str, Any]) -> None:
@@ -276,7 +278,7 @@ def _draw_gain(ax: Any, curves: dict[str, np.ndarray], config: dict[str, Any]) -
         _band(ax, config["nonlinearity"], gain, color=colors[k], ls=STYLES[k], label=f"{n:,} pictures")
     ax.axhline(0, color="0.3", lw=0.8)
     ax.set(title="MindEye minus ridge", xlabel="planted non-linearity", ylabel="difference of r, within brains")
-    ax.legend(loc="upper left", fontsize=7)
+    ax.legend(loc="upper left", fontsize=7, handlelength=3)
 
 
 def _draw_retrieval(ax: Any, curves: dict[str, np.ndarray], config: dict[str, Any]) -> None:
@@ -288,11 +290,12 @@ def _draw_retrieval(ax: Any, curves: dict[str, np.ndarray], config: dict[str, An
     ax.axhline(1 / config["n_test"], color="0.3", lw=0.8)
     ax.set(title=f"retrieval, {config['n_trials'][-1]:,} pictures", xlabel="planted non-linearity",
            ylabel=f"top 1 of {config['n_test']} (line: chance)")  # fmt: skip
-    ax.set_ylim(0, None)
-    ax.legend(loc="upper right", fontsize=7)
+    ax.set_ylim(0, 1.05)
+    ax.legend(loc="upper right", fontsize=7, handlelength=3)
 
 
-def _draw_table(ax: Any, table: dict[str, Any]) -> None:
+def _draw_table(ax: Any, table: dict[str, Any], config: dict[str, Any]) -> None:
+    place_of = f"non-linearity {config['ablation_nonlinearity']:g}, {config['ablation_n_trials']:,} pictures"
     looks = (("embedding_r", "blue", "embedding r"), ("brain_to_image", "vermilion", "brain to image"),
              ("image_to_brain", "orange", "image to brain"))  # fmt: skip
     for k, (what, color, label) in enumerate(looks):
@@ -303,5 +306,6 @@ def _draw_table(ax: Any, table: dict[str, Any]) -> None:
     ax.set_yticks(range(len(table)), list(table))
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.axvline(0, color="0.7", lw=0.8, zorder=0)
-    ax.set(title="parts left out", xlabel="r, or share found")
-    ax.legend(loc="lower right", fontsize=7)
+    ax.set_xlim(-0.3, 1.0)
+    ax.set(xlabel=f"r, or share found\n({place_of})")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.35, 1.0), ncols=3, fontsize=7, handletextpad=0.2, columnspacing=0.8)
