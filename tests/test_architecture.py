@@ -39,6 +39,8 @@ UNITLESS = frozenset(
         step_cycles
         step grayscale_share learning_rates
         accuracy scale slice_time_ref outside negative_gain
+        concentration probability temperature progress limits first_factor final_factor entry_dropout block_dropout
+        null_share prior_weight mixing_share guidance contrast_weight shares
         """,
     )
 )

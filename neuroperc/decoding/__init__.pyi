@@ -1,8 +1,14 @@
+from . import mindeye as mindeye
 from .classification import Decoding as Decoding
 from .classification import decode_labels as decode_labels
 from .design import design as design
 from .design import fir_delays as fir_delays
 from .design import hemodynamic_response as hemodynamic_response
+from .mindeye import BrainDiffuser as BrainDiffuser
+from .mindeye import MindEye as MindEye
+from .mindeye import brain_to_image as brain_to_image
+from .mindeye import evaluate_reconstructions as evaluate_reconstructions
+from .mindeye import image_to_brain as image_to_brain
 from .permutation import permutation_test as permutation_test
 from .planted import PlantedBrain as PlantedBrain
 from .planted import plant_brain as plant_brain
@@ -34,18 +40,24 @@ from .voxelwise import noise_ceilings as noise_ceilings
 from .voxelwise import voxel_weights as voxel_weights
 
 __all__ = [
+    "BrainDiffuser",
     "Decoding",
     "FlatBrain",
+    "MindEye",
     "PlantedBrain",
     "Surface",
+    "brain_to_image",
     "clean_bold",
     "decode_labels",
     "design",
     "encode_voxels",
+    "evaluate_reconstructions",
     "fir_delays",
     "fit_prf",
     "hemodynamic_response",
+    "image_to_brain",
     "label_voxels",
+    "mindeye",
     "noise_ceilings",
     "nsd_trials",
     "permutation_test",

@@ -1,0 +1,338 @@
+"""MindEye: shapes, choices, repetitions, subjects, resuming, adapters, and what is said about bad input."""
+
+import pickle
+import sys
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import nn
+
+from neuroperc.data import make_responses
+from neuroperc.decoding import BrainDiffuser, MindEye, mindeye
+from neuroperc.decoding.mindeye._data import Pictures, by_subject, prepare
+
+SMALL = {"width": 16, "n_blocks": 1, "projector_width": 16, "prior_depth": 1, "prior_heads": 2, "prior_head_dims": 4,
+         "prior_steps": 5, "epochs": 2, "batch_size": 8}  # fmt: skip
+
+
+@pytest.fixture
+def made():
+    rng = np.random.default_rng(0)
+    pictures = rng.normal(size=(24, 3, 5))
+    betas = pictures.reshape(24, 15) @ rng.normal(size=(15, 10)) + rng.normal(size=(24, 10))
+    return betas, pictures
+
+
+def test_what_comes_out_has_the_shape_of_the_embeddings(made):
+    betas, pictures = made
+    model = MindEye(**SMALL).fit(betas, pictures)
+    for found in (model.embed(betas[:4]), model.project(betas[:4]), model.predict(betas[:4])):
+        assert found.shape == (4, 3, 5)
+    np.testing.assert_allclose(np.linalg.norm(model.predict(betas)[:, 0], axis=-1), 1, rtol=1e-5)
+    flat = MindEye(**SMALL).fit(betas, pictures[:, 0])
+    assert flat.predict(betas[:4], n_samples=3).shape == (4, 5)
+
+
+def test_same_seed_same_bits_and_another_seed_others(made):
+    betas, pictures = made
+    first, again, other = (MindEye(**SMALL, random_state=s).fit(betas, pictures).project(betas) for s in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert abs(first - other).max() > 1e-3
+
+
+def test_responses_with_labels_are_repetitions_of_pictures(made):
+    betas, pictures = made
+    rows = np.random.default_rng(1).permutation(np.repeat(np.arange(24), 2))
+    noise = np.random.default_rng(2).normal(size=(48, 10))
+    names = np.array([f"p{k:02d}" for k in range(24)])
+    responses = make_responses(betas[rows] + noise, stimulus_id=names[rows])
+    labelled = xr.DataArray(pictures[::-1], dims=("presentation", "token", "dim"),
+                            coords={"stimulus_id": ("presentation", names[::-1])})  # fmt: skip
+    stacked = np.stack([(betas[rows] + noise)[rows == k] for k in range(24)])
+    found = [
+        MindEye(**SMALL).fit(*data).project(betas)
+        for data in ((responses, labelled), (responses, pictures[rows]), (stacked, pictures))
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_allclose(found[0], found[2], atol=1e-4)  # rows are summed in another order
+
+
+def test_pictures_go_through_their_repetitions_when_these_are_unequal(made):
+    names = ["a", "a", "a", "b", "b", "c"]
+    values = np.arange(6.0)[:, None] * np.ones((6, 2))
+    part = prepare("", make_responses(values, stimulus_id=names), np.eye(6)[[0, 0, 0, 1, 1, 2]])
+    assert part.rows.tolist() == [[0, 1, 2], [3, 4, 3], [5, 5, 5]]
+    (name, voxels, tokens), = by_subject([Pictures([part])[k] for k in range(3)])  # fmt: skip
+    assert (name, voxels.shape, tokens.shape) == ("", (3, 3, 2), (3, 1, 6))
+
+
+def test_repetitions_take_turns_from_step_to_step(made, monkeypatch):
+    _, pictures = made
+    seen = []
+    whole = mindeye.Backbone.forward
+    monkeypatch.setattr(mindeye.Backbone, "forward", lambda self, v: (seen.append(v[0][1]), whole(self, v))[1])
+    repetitions = np.random.default_rng(0).choice([-1.0, 1.0], (24, 1, 10)) * np.array([1.0, 2.0, 3.0])[:, None]
+    MindEye(**SMALL, contrastive="softclip").fit(repetitions, pictures)
+    size = [x.abs().max().item() for x in seen[:6]]
+    assert size[0] < size[1] < size[2] and size[:3] == pytest.approx(size[3:], rel=1e-5)
+
+
+def test_a_killed_training_goes_on_bit_for_bit(made, tmp_path, monkeypatch):
+    betas, pictures = made
+    whole = MindEye(**SMALL).fit(betas, pictures).project(betas)
+    steps, right = [], mindeye.Backbone.forward
+
+    def stumbling(self, voxels):
+        if len(steps) == 4:
+            raise KeyboardInterrupt
+        steps.append(1)
+        return right(self, voxels)
+
+    monkeypatch.setattr(mindeye.Backbone, "forward", stumbling)
+    with pytest.raises(KeyboardInterrupt):
+        MindEye(**SMALL).fit(betas, pictures, checkpoint=tmp_path / "state.pt")
+    monkeypatch.setattr(mindeye.Backbone, "forward", right)
+    resumed = MindEye(**SMALL).fit(betas, pictures, checkpoint=tmp_path / "state.pt")
+    np.testing.assert_array_equal(resumed.project(betas), whole)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(resumed)).project(betas), whole)
+
+
+def test_subjects_share_everything_but_their_entry_and_a_new_one_starts_from_it(made):
+    betas, pictures = made
+    both = MindEye(**SMALL, entry="linear").fit(
+        {"s1": betas, "s2": betas[:20, :7]}, {"s1": pictures, "s2": pictures[:20]}
+    )
+    assert both.project(betas[:3], subject="s1").shape == both.project(betas[:3, :7], subject="s2").shape == (3, 3, 5)
+    assert [tuple(e.weight.shape) for e in both.network_.backbone.entries] == [(16, 10), (16, 7)]
+    rate = {**SMALL, "learning_rate": 1e-12, "weight_decay": 0.0}
+    new = MindEye(**rate, entry="linear").fit({"s3": betas[:, :4]}, {"s3": pictures}, pretrained=both)
+    torch.testing.assert_close(new.network_.backbone.head.weight, both.network_.backbone.head.weight)
+    known = MindEye(**rate, entry="linear").fit({"s2": betas[:, :7]}, {"s2": pictures}, pretrained=both)
+    torch.testing.assert_close(known.network_.backbone.entries[0].weight, both.network_.backbone.entries[1].weight)
+    with pytest.raises(ValueError, match=r"subject must be one of 's1', 's2'"):
+        both.project(betas)
+    with pytest.raises(ValueError, match="pretrained must be of the same sizes"):
+        MindEye(**{**SMALL, "width": 8}, entry="linear").fit(betas, pictures, pretrained=both)
+
+
+@pytest.mark.parametrize("contrastive", ["bimixco_softclip", "bimixco", "softclip", "none"])
+@pytest.mark.parametrize("prior", [True, False])
+def test_every_choice_trains(made, contrastive, prior):
+    betas, pictures = made
+    model = MindEye(**SMALL, contrastive=contrastive, prior=prior, projector=prior).fit(betas, pictures)
+    assert model.history_.steps == 6 and np.isfinite(model.predict(betas)).all()
+
+
+def test_matrices_decay_and_biases_do_not(made):
+    betas, pictures = made
+    model = MindEye(**SMALL).fit(betas, pictures)
+    decayed, kept = model._optimizer(list(model.network_.parameters())).param_groups
+    assert decayed["weight_decay"] == 0.01 and all(p.ndim > 1 for p in decayed["params"])
+    assert kept["weight_decay"] == 0 and all(p.ndim == 1 for p in kept["params"]) and kept["params"]
+
+
+def test_constant_voxels_say_nothing(made):
+    betas, pictures = made
+    dead = np.concatenate([betas, np.full((24, 1), 7.0)], axis=1)
+    model = MindEye(**SMALL).fit(dead, pictures)
+    other = dead.copy()
+    other[:, -1] = 1e6
+    np.testing.assert_array_equal(model.project(dead), model.project(other))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda b, p: (np.where(b > 2, np.nan, b), p), r"betas must be finite, got \d+ NaN"),
+        (lambda b, p: (b, np.where(p > 2, np.inf, p)), "embeddings must be finite"),
+        (lambda b, p: (b[:5], p), r"embeddings must be \(picture, dim\) or .* of the 5 pictures"),
+        (lambda b, p: (b[:0], p[:0]), "betas must be .* not empty"),
+        (lambda b, p: (b[:1], p[:1]), "betas must be of voxels that vary"),
+        (lambda b, p: (b[:, 0], p), r"betas must be \(picture, voxel\)"),
+        (lambda b, p: (b * 0, p), "betas must be of voxels that vary"),
+        (lambda b, p: (b, p * 0), "embeddings must be with a first token that is not zero"),
+        (lambda b, p: ({"a": b}, p), "embeddings must be a mapping with the subjects"),
+    ],
+)
+def test_bad_data_is_named(made, change, says):
+    with pytest.raises(ValueError, match=says):
+        MindEye(**SMALL).fit(*change(*made))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"contrastive": "mse"}, "contrastive must be one of"),
+        ({"mixing_share": 1.5}, "mixing_share must be from 0 to 1, got 1.5"),
+        ({"contrastive": "none", "prior_weight": 0}, "prior_weight must be above 0"),
+        ({"entry": "deep"}, "entry must be one of 'dropout', 'linear'"),
+        ({"batch_size": 1}, "batch_size must be a whole number of at least 2"),
+        ({"null_share": 1.0}, "null_share must be from 0 to below 1"),
+        ({"width": 0}, "width must be a whole number of at least 1"),
+    ],
+)
+def test_bad_settings_are_named(made, settings, says):
+    with pytest.raises(ValueError, match=says):
+        MindEye(**{**SMALL, **settings}).fit(*made)
+
+
+def test_using_it_wrongly_is_named(made):
+    betas, pictures = made
+    with pytest.raises(RuntimeError, match="MindEye must be fitted first"):
+        MindEye().project(betas)
+    with pytest.raises(RuntimeError, match="BrainDiffuser must be fitted first"):
+        BrainDiffuser().predict(betas)
+    model = MindEye(**SMALL).fit(betas, pictures)
+    with pytest.raises(ValueError, match="betas must be of 10 voxels, as in training, got 9"):
+        model.project(betas[:, :9])
+    with pytest.raises(ValueError, match="betas must be of two or more pictures when transductive"):
+        BrainDiffuser(transductive=True).fit(betas, pictures).predict(betas[:1])
+    with pytest.raises(ValueError, match="alpha must be a finite number above 0"):
+        BrainDiffuser(alpha=0).fit(betas, pictures)
+
+
+def test_low_level_at_published_size_gives_stable_diffusions_latents():
+    with torch.device("meta"):
+        net = mindeye.LowLevel(15724, width=4096, n_blocks=4)
+        latents, patches = net(torch.zeros(2, 15724))
+    assert latents.shape == (2, 4, 64, 64) and patches.shape == (2, 256, 512)
+
+
+def test_low_level_learns_a_picture_from_voxels():
+    torch.manual_seed(0)
+    net = mindeye.LowLevel(12, width=32, n_blocks=1, side=2, channels=(8, 8, 8), n_patch_dims=8)
+    voxels = torch.randn(8, 12)
+    target, patches = torch.randn(8, 4, 8, 8) * 0.18215, torch.randn(8, 4, 8)
+    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
+    net.eval()  # no dropout: it is about fitting
+    losses = []
+    for _ in range(150):
+        said, student = net(voxels)
+        loss = mindeye.low_level_loss(said, target, student, patches, patches)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_evaluation_says_what_is_wrong():
+    shown = np.random.default_rng(0).random((4, 3, 16, 16))
+    for change, says in (
+        ({"reconstructions": shown[:3]}, "reconstructions must be of the images' shape"),
+        ({"reconstructions": shown * 2}, r"reconstructions must be within \[0, 1\]"),
+        ({"images": shown[:, :1]}, r"images must be \(n, 3, h, w\)"),
+        ({"encoding": "raw"}, "encoding must be one of"),
+        ({"nearest": [0, 0, 0, 0]}, "training_images must be given with nearest"),
+        ({"nearest": [0, 0, 0, 9], "training_images": shown}, "nearest must be the number of a training image"),
+        ({"conditions": ["a"]}, "conditions must be one for each"),
+        ({"interval": "sem"}, "interval must be one of"),
+    ):
+        given = {"reconstructions": shown, "images": shown, "encoding": "srgb", "rng": 0} | change
+        with pytest.raises(ValueError, match=says):
+            mindeye.evaluate_reconstructions(given.pop("reconstructions"), given.pop("images"), **given)
+
+
+class _Tower(nn.Module):
+    """A miniature OpenCLIP picture tower: four patches and a class token of eight numbers, projected to five."""
+
+    image_size = (8, 8)
+
+    def __init__(self):
+        super().__init__()
+        self.patch, self.transformer, self.ln_post = nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 8), nn.LayerNorm(8)
+        self.proj = nn.Parameter(torch.randn(8, 5))
+
+    def forward(self, x):
+        tokens = self.patch(x).flatten(2).transpose(1, 2)
+        tokens = self.transformer(torch.cat([tokens.mean(1, keepdim=True), tokens], 1))
+        return self.ln_post(tokens[:, 0]) @ self.proj
+
+
+def test_open_clip_is_wired_up(monkeypatch):
+    torch.manual_seed(0)
+    tower, fake = _Tower(), ModuleType("open_clip")
+    fake.create_model = lambda name, pretrained: SimpleNamespace(visual=tower, asked=(name, pretrained))
+    monkeypatch.setitem(sys.modules, "open_clip", fake)
+    pictures = torch.rand(2, 3, 20, 20)
+    tokens = mindeye.open_clip_tokens("ViT-L-14")(pictures)
+    final = mindeye.open_clip_tokens("ViT-L-14", tokens=False)(pictures)
+    assert tokens.shape == (2, 5, 5) and final.shape == (2, 5)
+    torch.testing.assert_close(tokens[:, 0].norm(dim=-1), torch.ones(2))
+    torch.testing.assert_close(tokens[:, 0] * final.norm(dim=-1, keepdim=True), final)
+    assert not tower.transformer._forward_hooks
+
+
+class _Scheduler:
+    """Goes straight to what the network says, and notes what it was asked."""
+
+    config = "config"
+
+    @classmethod
+    def from_config(cls, config):
+        assert config == "config"
+        return cls()
+
+    def set_timesteps(self, n):
+        self.timesteps = torch.arange(n - 1, -1, -1)
+
+    def scale_model_input(self, x, step):
+        return x
+
+    def add_noise(self, x, noise, step):
+        self.started = (x, int(step[0]))
+        return x
+
+    def step(self, said, step, x):
+        return SimpleNamespace(prev_sample=said)
+
+
+class _Unet:
+    """Says a picture whose value is the mean of the embedding."""
+
+    def __init__(self):
+        self.steps = []
+
+    def __call__(self, x, step, encoder_hidden_states):
+        self.steps.append(int(step))
+        return SimpleNamespace(sample=torch.ones_like(x) * encoder_hidden_states.mean((1, 2))[:, None, None, None])
+
+
+class _Vae:
+    def encode(self, x):
+        return SimpleNamespace(
+            latent_dist=SimpleNamespace(mean=x.mean(1, keepdim=True).repeat(1, 4, 1, 1)[..., :4, :4])
+        )
+
+    def decode(self, z):
+        return SimpleNamespace(sample=z[:, :3])
+
+
+def test_diffusers_is_wired_up(monkeypatch):
+    fake, unet = ModuleType("diffusers"), _Unet()
+    pipeline = SimpleNamespace(image_unet=unet, vae=_Vae(), scheduler=_Scheduler(), to=lambda device: pipeline)
+    fake.VersatileDiffusionImageVariationPipeline = SimpleNamespace(from_pretrained=lambda name: pipeline)
+    fake.UniPCMultistepScheduler = _Scheduler
+    monkeypatch.setitem(sys.modules, "diffusers", fake)
+    generator = mindeye.versatile_diffusion(device="cpu")
+    generator.side_px = 32
+    embeddings = torch.tensor([0.02, -0.01])[:, None, None].repeat(1, 6, 7)
+    made = generator(embeddings, n_samples=3)
+    assert made.shape == (2, 3, 3, 4, 4) and len(unet.steps) == 20
+    # Guidance 3.5 on latents of the embedding's mean against zeros, then the autoencoder's scale and range.
+    torch.testing.assert_close(made[:, 0, 0, 0, 0], 3.5 * torch.tensor([0.02, -0.01]) / 0.18215 / 2 + 0.5)
+    unet.steps.clear()
+    generator(embeddings, n_samples=2, start=torch.full((2, 3, 32, 32), 0.75))
+    assert unet.steps == list(range(16, -1, -1))  # 85 % of 20 steps
+    assert generator.scheduler.started[1] == 16
+    torch.testing.assert_close(generator.scheduler.started[0], torch.full((4, 4, 4, 4), 0.5 * 0.18215))
+
+
+@pytest.mark.parametrize(("name", "package"), [("open_clip_tokens", "open_clip"), ("versatile_diffusion", "diffusers")])
+def test_a_missing_extra_is_named(monkeypatch, name, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(RuntimeError, match=rf"extra 'generative' must be installed for {package}.*pip install"):
+        getattr(mindeye, name)()
