@@ -1,8 +1,25 @@
 from .preprocess import Preprocess as Preprocess
+from .stories import TinyLM as TinyLM
+from .text import ConSE as ConSE
+from .text import TextEncoder as TextEncoder
+from .text import WordPiece as WordPiece
+from .text import imagenet_classes as imagenet_classes
 from .zoo import Net as Net
 from .zoo import efficientnet_lite0 as efficientnet_lite0
 from .zoo import layers as layers
 from .zoo import load as load
 from .zoo import names as names
 
-__all__ = ["Net", "Preprocess", "efficientnet_lite0", "layers", "load", "names"]
+__all__ = [
+    "ConSE",
+    "Net",
+    "Preprocess",
+    "TextEncoder",
+    "TinyLM",
+    "WordPiece",
+    "efficientnet_lite0",
+    "imagenet_classes",
+    "layers",
+    "load",
+    "names",
+]
