@@ -16,6 +16,9 @@ from .design import design as design
 from .design import fir_delays as fir_delays
 from .design import hemodynamic_response as hemodynamic_response
 from .permutation import permutation_test as permutation_test
+from .planted import PlantedBrain as PlantedBrain
+from .planted import plant_brain as plant_brain
+from .planted import write_planted as write_planted
 from .prf import fit_prf as fit_prf
 from .prf import predict_prf as predict_prf
 from .volumes import clean_bold as clean_bold
@@ -38,6 +41,7 @@ from .voxelwise import voxel_weights as voxel_weights
 __all__ = [
     "PERSON_WORDS",
     "Decoding",
+    "PlantedBrain",
     "PrefixCaptioner",
     "RetrievalCaptioner",
     "caption_voxels",
@@ -56,6 +60,7 @@ __all__ = [
     "nouns_by_region",
     "nsd_trials",
     "permutation_test",
+    "plant_brain",
     "predict_prf",
     "project_weights",
     "read_betas",
@@ -72,4 +77,5 @@ __all__ = [
     "word_map",
     "write_map",
     "write_nsd",
+    "write_planted",
 ]
