@@ -1,3 +1,6 @@
+from .captions import noun_table as noun_table
+from .captions import tau_curve as tau_curve
+from .captions import word_cloud as word_cloud
 from .curves import agreement_by_eccentricity as agreement_by_eccentricity
 from .curves import transfer as transfer
 from .encoding import layer_profile as layer_profile
@@ -29,6 +32,7 @@ __all__ = [
     "layer_profile",
     "mark_fixation",
     "metamer_sheet",
+    "noun_table",
     "outline",
     "png",
     "psychometric",
@@ -36,6 +40,8 @@ __all__ = [
     "search_functions",
     "show_image",
     "style",
+    "tau_curve",
     "transfer",
     "windows",
+    "word_cloud",
 ]
