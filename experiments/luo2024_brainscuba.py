@@ -27,6 +27,7 @@ KINDS = {
     "tools": "knife phone laptop umbrella racket camera bottle cup",
 }
 NOUNS = [noun for kind in KINDS.values() for noun in kind.split()]
+KIND_SIZES = [len(kind.split()) for kind in KINDS.values()]
 TAUS = (1 / 10, 1 / 50, 1 / 150, 1 / 500)
 PREFERRED = {"FFA": "people", "PPA": "places", "food": "food", "VWFA": "words"}
 REGIONS = {"LOC": 0.4, "FFA": 0.12, "EBA": 0.2, "PPA": 0.12, "food": 0.08, "VWFA": 0.08}
@@ -85,8 +86,9 @@ class Space:
     def __init__(self, config: Config, rng: np.random.Generator) -> None:
         self.encoder = _text_encoder(config.embeddings)
         width = config.n_features if self.encoder is None else self.encoder.width
-        kinds = dict(zip(KINDS, rng.standard_normal((len(KINDS), width)), strict=True))
-        self.nouns = np.stack([kinds[k] + 1.5 * rng.standard_normal(width) for k, v in KINDS.items() for _ in v.split()])
+        # Like sentences about them, nouns have a part in common, a part of their kind, and one of their own.
+        kinds = rng.standard_normal(width) + rng.standard_normal((len(KINDS), width))
+        self.nouns = np.repeat(kinds, KIND_SIZES, axis=0) + rng.standard_normal((len(NOUNS), width))
         if self.encoder is not None:
             self.nouns = self.encoder([f"a photo of a {noun}" for noun in NOUNS]).numpy().astype(float)
         self.nouns /= np.linalg.norm(self.nouns, axis=1, keepdims=True)
@@ -95,7 +97,7 @@ class Space:
 
     def scenes(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Return (n, 3) different nouns; those of the scene's kind are 20 times as likely as others."""
-        kind = np.repeat(np.arange(len(KINDS)), [len(v.split()) for v in KINDS.values()])
+        kind = np.repeat(np.arange(len(KINDS)), KIND_SIZES)
         weight = np.where(kind == rng.integers(len(KINDS), size=(n, 1)), 20.0, 1.0)
         return np.argsort(rng.exponential(size=weight.shape) / weight, axis=1)[:, :3]
 
@@ -233,7 +235,7 @@ def _counterfactual(space: Space, encoder: xr.Dataset, pure: np.ndarray, rng: np
         pictures = [space.embed(s, np.random.default_rng(other)) for s in (with_noun, base)]
         effects.append(decoding.counterfactual_effect(encoder, *pictures).effect.values[pure])
     effect = np.stack(effects, axis=1)
-    groups = np.repeat(np.arange(len(KINDS)), [len(v.split()) for v in KINDS.values()])
+    groups = np.repeat(np.arange(len(KINDS)), KIND_SIZES)
     truth = np.array([NOUNS.index(c) for c in encoder.concept.values[pure]])
     rivals = np.where((groups == groups[truth][:, None]) & (np.arange(len(NOUNS)) != truth[:, None]), effect, -np.inf)
     return float(np.mean(effect[np.arange(len(truth)), truth] > rivals.max(axis=1)))
@@ -245,19 +247,23 @@ def plot(result: Result) -> Figure:
         canvas = npplot.figure(2, 3, width_in=3.1, height_in=2.7)
         taus, table = np.array(result.data["taus"]), result.data["table"]
         for setting, color in zip(table, npplot.COLORS.values(), strict=False):
-            own = {k: np.array(table[setting][k], dtype=float) for k in ("projected", "raw", "distance", "distance_raw")}
+            own = {
+                k: np.array(table[setting][k], dtype=float) for k in ("projected", "raw", "distance", "distance_raw")
+            }
             for ax, key, base in ((canvas.axes[0], "projected", "raw"), (canvas.axes[1], "distance", "distance_raw")):
                 npplot.tau_curve(taus, own[key], raw=own[base], label=setting, color=color, ax=ax)
-        canvas.axes[0].set(ylabel=f"share of voxels, right of {len(NOUNS)} nouns", ylim=(0, 1.02))
-        canvas.axes[0].axhline(np.mean(table[MAIN]["shuffled"]), color="black", ls=":", lw=1)
-        canvas.axes[0].set_title("noun recovery")
-        canvas.axes[1].set(ylabel="1 - cosine to the nearest held-out image", ylim=(0, None))
-        canvas.axes[1].axhline(np.mean(table[MAIN]["distance_image"]), color="black", ls=":", lw=1)
-        canvas.axes[1].set_title("distance to images")
-        canvas.axes[0].legend(fontsize=6.5, loc="lower left")
+        black = {"color": "black", "ls": ":", "lw": 1}
+        canvas.axes[0].axhline(np.mean(table[MAIN]["shuffled"]), label="stimuli shuffled", **black)
+        canvas.axes[0].set(ylabel=f"share right of {len(NOUNS)} nouns", ylim=(0, 1.02), title="noun recovery")
+        canvas.axes[0].legend(fontsize=6.5, loc="center left", bbox_to_anchor=(0, 0.22))
+        canvas.axes[1].axhline(np.mean(table[MAIN]["distance_image"]), label="one image to the others", **black)
+        canvas.axes[1].set(ylabel="1 - cosine, nearest image", ylim=(0, None), title="distance to held-out images")
+        canvas.axes[1].legend(fontsize=6.5, loc="center left")
         words = result.data["words"]
         for ax, region in zip(canvas.axes[2:], ("EBA", "FFA", "PPA", "food"), strict=True):
             rows = [i for i, r in enumerate(words["region"]) if r == region]
-            npplot.word_cloud([words["noun"][i] for i in rows], [words["share"][i] for i in rows], ax=ax)
+            npplot.word_cloud(
+                [words["noun"][i] for i in rows], [words["share"][i] for i in rows], max_size_pt=40, ax=ax
+            )
             ax.set_title(f"{region}: words in captions")
     return canvas

@@ -50,7 +50,9 @@ def word_cloud(
     ['house', 'street']
     """
     names, weight = [str(w) for w in words], np.asarray(weights, dtype=float)
-    check(weight.shape == (len(names),) and len(names) > 0, "weights", f"{len(names)} numbers, one a word", weight.shape)
+    check(
+        weight.shape == (len(names),) and len(names) > 0, "weights", f"{len(names)} numbers, one a word", weight.shape
+    )
     finite("weights", weight)
     check(weight.min() > 0, "weights", "above 0", weight.min(), "Leave out words that are never said.")
     ax = axes(ax)

@@ -186,7 +186,8 @@ def bank_blocks(
 
 
 def _checked(block: Any, like: Tensor, number: int, start: int) -> Tensor:
-    tensor = block if isinstance(block, Tensor) else torch.from_numpy(np.array(block, dtype=np.float32))
+    wide = np.float64 if like.dtype == torch.float64 else np.float32
+    tensor = block if isinstance(block, Tensor) else torch.from_numpy(np.array(block, dtype=wide))
     tensor = tensor.to(device=like.device, dtype=like.dtype)
     norms = tensor.norm(dim=1)
     check(bool((norms.isfinite() & (norms > 0)).all()), f"shard {number} of image_bank",

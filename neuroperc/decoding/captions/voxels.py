@@ -111,7 +111,9 @@ def caption_voxels(
 
 def _gated(encoder: xr.Dataset, noise_ceiling: Any, threshold: float) -> tuple[xr.Dataset, str]:
     known = hasattr(encoder, "data_vars") and "weight" in encoder
-    check(known, "encoder", "a Dataset with weight (neuroid, feature)", type(encoder).__name__, "See fit_image_encoder.")
+    check(
+        known, "encoder", "a Dataset with weight (neuroid, feature)", type(encoder).__name__, "See fit_image_encoder."
+    )
     check(set(encoder["weight"].dims) == {"neuroid", "feature"}, "encoder.weight", "(neuroid, feature)",
           encoder["weight"].dims)  # fmt: skip
     if noise_ceiling is None:
