@@ -148,9 +148,10 @@ def _plant(
     config: Config, space: Space, features: np.ndarray, repeats: int, rank: int, rng: np.random.Generator
 ) -> decoding.PlantedBrain:
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    directions = space.nouns - space.nouns.mean(0)
     return decoding.plant_brain(
         unit, regions={r: round(share * config.n_voxels) for r, share in REGIONS.items()}, rank=rank,
-        n_repeats=repeats, ncsnr=config.ncsnr, concepts=dict(zip(NOUNS, space.nouns - space.nouns.mean(0), strict=True)),
+        n_repeats=repeats, ncsnr=config.ncsnr, concepts=dict(zip(NOUNS, directions, strict=True)),
         preferred={r: KINDS[kind].split() for r, kind in PREFERRED.items()}, split=SPLIT, smooth_mm=3.0, rng=rng,
     )  # fmt: skip
 

@@ -1,10 +1,11 @@
-"""A tiny language model in llama2.c's layout, to say how likely a sentence is: stories260K has a quarter million weights."""
+"""A tiny language model in llama2.c's layout, to say how likely a sentence is; stories260K is one."""
 
 from __future__ import annotations
 
 import os
 import struct
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ class TinyLM:
             tokens += [self._place[piece]] if piece in self._place else [b + _BYTES for b in piece]
         while True:
             pairs = [(self._place.get(self.vocabulary[a] + self.vocabulary[b], -1), i)
-                     for i, (a, b) in enumerate(zip(tokens[1:], tokens[2:], strict=False), start=1)]  # fmt: skip
+                     for i, (a, b) in enumerate(pairwise(tokens[1:]), start=1)]  # fmt: skip
             known = [(self._scores[k], -i, k) for k, i in pairs if k >= 0]
             if not known:
                 return tokens

@@ -1,4 +1,4 @@
-"""Sentences to vectors: a BERT encoder with WordPiece, read from the files of sentence-transformers, and its partner."""
+"""Sentences to vectors: a BERT encoder with WordPiece, read from files of sentence-transformers; ConSE for images."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
 """Closed forms and peers of captions: the dense projection, scikit-learn's ridge, every sentence tried, torch's layers,
-the documented cosine of MiniLM, and the text that llama2.c prints.
+the documented cosine of MiniLM, the text that llama2.c prints.
 
-Seen red: sums without fading when the maximum rises; the norm averaged with the direction; a mask that attends to padding;
-pairs turned the other way; a beam that may change after its stop; a softmax of 150 times the embeddings' norm.
+Seen red: sums that do not fade when the maximum rises; the norm averaged with the direction; attention to
+padding; pairs turned the other way; a beam that may change after its stop; a softmax of 150 times the embeddings' norm.
 """
 
 import itertools
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,8 +132,8 @@ def test_the_prefix_mapper_is_torchs_transformer():
         layer = torch.nn.TransformerEncoderLayer(32, 8, 64, dropout=0, batch_first=True, norm_first=True).eval()
         p = f"transformer.layers.{k}."
         layer.load_state_dict({
-            "self_attn.in_proj_weight": torch.cat([own[p + "attn.to_queries.weight"], own[p + "attn.to_keys_values.weight"]]),
-            "self_attn.in_proj_bias": torch.cat([own[p + "attn.to_queries.bias"], own[p + "attn.to_keys_values.bias"]]),
+            **{f"self_attn.in_proj_{n}": torch.cat([own[f"{p}attn.to_{q}.{n}"] for q in ("queries", "keys_values")])
+               for n in ("weight", "bias")},
             "self_attn.out_proj.weight": own[p + "attn.project.weight"],
             "self_attn.out_proj.bias": own[p + "attn.project.bias"],
             "linear1.weight": own[p + "mlp.fc1.weight"], "linear1.bias": own[p + "mlp.fc1.bias"],
@@ -182,8 +183,8 @@ def test_the_text_encoder_is_torchs_transformer(encoder):
 
 
 def test_minilm_gives_the_documented_cosine():
-    path = os.path.join(os.environ.get("NEUROPERC_DATA", ""), "weights", "all-minilm-l6-v2")
-    if not os.path.exists(path):
+    path = Path(os.environ.get("NEUROPERC_DATA", ""), "weights", "all-minilm-l6-v2")
+    if not path.exists():
         pytest.skip("NEUROPERC_DATA/weights/all-minilm-l6-v2 is not there: put the model's files in it to check them")
     found = TextEncoder.load(path)(["A man is eating food.", "A man is eating a piece of bread.", "Stocks fell."])
     cosine = (found @ found.T).numpy()

@@ -1,4 +1,4 @@
-"""What must hold of any projection: the cone, its limits, norms apart from directions, and tiles that change nothing.
+"""What holds of any projection: the cone, its limits, norms apart from directions, tiles that change nothing.
 
 Seen red: weights that enter with their norm; the mean of vectors for the mean of directions; every pass on the same half.
 """

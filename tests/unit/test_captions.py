@@ -73,11 +73,11 @@ def test_a_projection_says_what_is_wrong(change, message):
 def test_a_generator_serves_one_pass_only():
     found = caption_voxels(encoder(), (b for b in (BANK,)), WORDS, n_passes=1)
     assert found.sizes["draw"] == 1
-    with pytest.raises(ValueError, match="an iterator for 5 passes. It can be read once"):
+    with pytest.raises(ValueError, match=r"an iterator for 5 passes. It can be read once"):
         caption_voxels(encoder(), (b for b in (BANK,)), WORDS)
     used = (b for b in (BANK,))
     project_weights(np.eye(3), used)
-    with pytest.raises(ValueError, match="at least one image"):
+    with pytest.raises(ValueError, match=r"at least one image"):
         project_weights(np.eye(3), used)
 
 
@@ -89,24 +89,24 @@ def test_the_gate_is_explicit_and_keeps_labels():
     assert found.noise_ceiling.values.tolist() == [0.3, 0.1]
     assert found.caption.dims == ("draw", "neuroid") and found.projection.shape == (5, 2, 3)
     with pytest.raises(
-        ValueError, match="noise_ceiling must be 0.5 or more for at least one voxel, got a largest of 0.3"
+        ValueError, match=r"noise_ceiling must be 0.5 or more for at least one voxel, got a largest of 0.3"
     ):
         caption_voxels(encoder(4), BANK, WORDS, noise_ceiling=[0.3, 0.05, np.nan, 0.1], min_noise_ceiling=0.5)
-    with pytest.raises(ValueError, match="one number for each of the 3 voxels"):
+    with pytest.raises(ValueError, match=r"one number for each of the 3 voxels"):
         caption_voxels(encoder(), BANK, WORDS, noise_ceiling=[0.1])
 
 
 def test_a_captioner_is_any_function_and_is_checked():
     found = caption_voxels(encoder(), BANK, lambda x: [f"{len(x)} rows"] * len(x), captions_per_batch=2)
     assert found.caption.values[0].tolist() == ["2 rows", "2 rows", "1 rows"]
-    with pytest.raises(ValueError, match="captioner must be a function that returns 3 captions .* got 1"):
+    with pytest.raises(ValueError, match=r"captioner must be a function that returns 3 captions .* got 1"):
         caption_voxels(encoder(), BANK, lambda x: ["one"])
-    with pytest.raises(ValueError, match="encoder must be a Dataset with weight"):
+    with pytest.raises(ValueError, match=r"encoder must be a Dataset with weight"):
         caption_voxels(xr.Dataset(), BANK, WORDS)
 
 
 def test_retrieval_takes_the_offset_off_and_weighs_the_prior():
-    shifted = np.eye(3) + [[5.0, 0, 0]]
+    shifted = np.eye(3) + np.array([[5.0, 0, 0]])
     assert WORDS(shifted) == ["a cat"] * 3
     words = RetrievalCaptioner(np.eye(3), WORDS.captions, offset=[5.0, 0, 0])
     assert words(shifted) == WORDS.captions
@@ -121,9 +121,9 @@ def test_retrieval_takes_the_offset_off_and_weighs_the_prior():
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             RetrievalCaptioner(np.eye(3), **({"captions": WORDS.captions} | given))
-    with pytest.raises(ValueError, match="vectors must be \\(n, 3\\)"):
+    with pytest.raises(ValueError, match=r"vectors must be \(n, 3\)"):
         WORDS(np.ones((2, 4)))
-    with pytest.raises(ValueError, match="k must be at most the 3 captions"):
+    with pytest.raises(ValueError, match=r"k must be at most the 3 captions"):
         WORDS.nearest(np.ones((1, 3)), k=4)
 
 
@@ -171,7 +171,7 @@ def test_encoders_average_repeats_within_sessions():
         given = {"embeddings": x[rows]} | bad
         with pytest.raises(ValueError, match=message):
             fit_image_encoder(given.pop("embeddings"), responses, **given)
-    with pytest.raises(ValueError, match="at least 12 stimuli, got 5"):
+    with pytest.raises(ValueError, match=r"at least 12 stimuli, got 5"):
         weight_stability(x[:5], make_responses(y[:5], stimulus_id=np.arange(5)), rng=0)
 
 
@@ -180,14 +180,14 @@ def test_shuffling_deals_whole_stimuli():
     found = shuffle_stimuli(make_responses(values, stimulus_id=np.tile(np.arange(6), 2)), rng=1)
     means = (values[:6] + values[6:]) / 2
     assert sorted(map(tuple, found.values)) == sorted(map(tuple, means)) and not np.array_equal(found.values, means)
-    with pytest.raises(ValueError, match="two or more stimuli"):
+    with pytest.raises(ValueError, match=r"two or more stimuli"):
         shuffle_stimuli(make_responses(values, stimulus_id=[0] * 12), rng=1)
 
 
 def test_counterfactuals_want_pairs():
-    with pytest.raises(ValueError, match="two or more pairs of one width"):
+    with pytest.raises(ValueError, match=r"two or more pairs of one width"):
         counterfactual_effect(encoder(), np.ones((2, 3)), np.ones((3, 3)))
-    with pytest.raises(ValueError, match="\\(pair, 3\\) as the encoder is wide"):
+    with pytest.raises(ValueError, match=r"\(pair, 3\) as the encoder is wide"):
         counterfactual_effect(encoder(), np.ones((2, 4)), np.ones((2, 4)))
     assert distance_to_bank(np.eye(3), [np.eye(3)[:2], np.eye(3)[2:]]).tolist() == [0, 0, 0]
 
@@ -197,9 +197,9 @@ def test_a_prefix_captioner_stops_and_checks():
     captioner = PrefixCaptioner(lambda x: x[:, None], lambda ids: table[ids], lambda x: x * 0, lambda ids: f"{ids}",
                                 stop=3, n_beams=2, max_tokens=3)  # fmt: skip
     assert all(text.count(",") < 3 for text in captioner(np.ones((5, 4))))
-    with pytest.raises(ValueError, match="mapper must be one that returns"):
+    with pytest.raises(ValueError, match=r"mapper must be one that returns"):
         PrefixCaptioner(lambda x: x, captioner.embed, captioner.logits, captioner.decode, stop=3)(np.ones((5, 4)))
-    with pytest.raises(ValueError, match="clip_project.model or clip_project.transformer, got \\[\\]"):
+    with pytest.raises(ValueError, match=r"clip_project.model or clip_project.transformer, got \[\]"):
         PrefixMapper.from_state({}, 8)
     mlp = PrefixMapper(6, 8, 2)
     state = {f"clip_project.{k}": v for k, v in mlp.state_dict().items()}
@@ -250,7 +250,7 @@ def test_wordpiece_cuts_the_longest_pieces():
     assert pieces("unaffable CAFÉ!\t中中 unaffably") == [2, 4, 5, 6, 7, 8, 9, 9, 1, 3]
     assert pieces("caf\u0000e\u200b" + "x" * 101) == [2, 1, 3]
     assert pieces("unaffable", max_tokens=4) == [2, 4, 5, 3]
-    with pytest.raises(ValueError, match="without \\['\\[SEP\\]'\\]"):
+    with pytest.raises(ValueError, match=r"without \['\[SEP\]'\]"):
         WordPiece({k: v for k, v in vocabulary().items() if k != "[SEP]"})
 
 
@@ -287,12 +287,12 @@ def test_text_encoders_come_from_folders_and_zip_files(tmp_path):
             made(bad)
     blob = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(blob[:200])
-    with pytest.raises(ValueError, match="path must be a readable model"):
+    with pytest.raises(ValueError, match=r"path must be a readable model"):
         TextEncoder.load(folder)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(ValueError, match="without model.safetensors"):
+    with pytest.raises(ValueError, match=r"without model.safetensors"):
         TextEncoder.load(folder)
-    with pytest.raises(ValueError, match="a folder or a zip file that exists"):
+    with pytest.raises(ValueError, match=r"a folder or a zip file that exists"):
         TextEncoder.load(tmp_path / "nowhere")
 
 
@@ -303,11 +303,11 @@ def test_conse_is_a_weighted_mean_of_class_names():
     images = torch.tensor([0.6, 0.3, 0.1]).reshape(1, 3, 1, 1).expand(2, 3, 4, 4)
     np.testing.assert_allclose(space.embed_images(images), [[2 / 3, 1 / 3, 0]] * 2, rtol=1e-6)
     assert space.embed_text(["it is a dog"]).tolist() == [[0, 1, 0]]
-    with pytest.raises(ValueError, match="classifier must be one with 3 classes"):
+    with pytest.raises(ValueError, match=r"classifier must be one with 3 classes"):
         space.embed_images(torch.ones(1, 4, 2, 2))
-    with pytest.raises(ValueError, match="template must be a sentence with {}"):
+    with pytest.raises(ValueError, match=r"template must be a sentence with {}"):
         ConSE(lambda x: x, lambda t: torch.eye(3), classes=["a"], template="a thing", k=1)
-    with pytest.raises(ValueError, match="k must be at most the 1 classes"):
+    with pytest.raises(ValueError, match=r"k must be at most the 1 classes"):
         ConSE(lambda x: x, lambda t: torch.eye(1), classes=["a"], k=2)
     assert len(set(imagenet_classes())) > 990 and imagenet_classes()[504] == "coffee mug"
 
@@ -340,18 +340,18 @@ def test_a_tiny_language_model_is_causal_and_checked(tmp_path):
     step = logits.log_softmax(-1)[0]
     expected = sum(float(step[i, tokens[i + 1]]) for i in range(3))
     np.testing.assert_allclose(model.log_likelihood(["ab", "ab"]), [expected] * 2, rtol=1e-5)
-    with pytest.raises(ValueError, match="tokens must be at most 16 in a row, got 17"):
+    with pytest.raises(ValueError, match=r"tokens must be at most 16 in a row, got 17"):
         model.logits(torch.zeros(1, 17, dtype=torch.long))
-    with pytest.raises(TypeError, match="texts must be a list of strings"):
+    with pytest.raises(TypeError, match=r"texts must be a list of strings"):
         model.log_likelihood("ab")
     size = (tmp_path / "m.bin").stat().st_size
     write_llama(tmp_path / "cut.bin", cut=4)
     with pytest.raises(ValueError, match=f"weights must be {size} bytes long .* It may be truncated"):
         TinyLM.load(tmp_path / "cut.bin", tmp_path / "t.bin")
-    with pytest.raises(ValueError, match="tokenizer must be an existing file"):
+    with pytest.raises(ValueError, match=r"tokenizer must be an existing file"):
         TinyLM.load(tmp_path / "m.bin", tmp_path / "no.bin")
     (tmp_path / "t.bin").write_bytes((tmp_path / "t.bin").read_bytes()[:100])
-    with pytest.raises(ValueError, match="tokenizer must be a file of 260 pieces, got one that ends after"):
+    with pytest.raises(ValueError, match=r"tokenizer must be a file of 260 pieces, got one that ends after"):
         TinyLM.load(tmp_path / "m.bin", tmp_path / "t.bin")
 
 
@@ -385,9 +385,9 @@ def test_temperature_curves_and_noun_tables():
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.2, 0.6])
     assert [t.get_text() for t in ax.get_xticklabels()] == ["1/10", "1/150"]
     assert ax.lines[-1].get_ydata()[0] == pytest.approx(0.7)
-    with pytest.raises(ValueError, match="values must be \\(seed, 2\\)"):
+    with pytest.raises(ValueError, match=r"values must be \(seed, 2\)"):
         plot.tau_curve([0.1, 0.2], [1.0])
     rows = pd.DataFrame({"region": ["A", "B"], "noun": ["cat", "dog"], "rank": [1, 9], "share": [0.5, 0.2]})
     assert [t.get_text() for t in plot.noun_table(rows).texts] == ["cat .50"]
-    with pytest.raises(ValueError, match="a table with region, noun, rank and share, got \\['share'\\]"):
+    with pytest.raises(ValueError, match=r"a table with region, noun, rank and share, got \['share'\]"):
         plot.noun_table(rows.drop(columns="share"))

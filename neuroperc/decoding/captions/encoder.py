@@ -153,8 +153,8 @@ def weight_stability(
     Returns
     -------
     xarray.Dataset
-        ``stability`` (split, neuroid), the cosine of the two halves' weights, and ``shuffled``, the same when the second
-        half's responses are dealt to other stimuli: what the covariance of the embeddings alone gives.
+        ``stability`` (split, neuroid), the cosine of the two halves' weights, and ``shuffled``, the same when the
+        second half's responses are dealt to other stimuli: what the covariance of the embeddings alone gives.
 
     Raises
     ------
@@ -242,8 +242,8 @@ def counterfactual_effect(encoder: xr.Dataset, with_embeddings: Any, without_emb
     Returns
     -------
     xarray.Dataset
-        ``effect`` (neuroid), mean predicted difference; ``sem``, its standard error over pairs; ``share``, that of pairs
-        with a positive difference.
+        ``effect`` (neuroid), mean predicted difference; ``sem``, its standard error over pairs; ``share``, that of
+        pairs with a positive difference.
 
     Raises
     ------
@@ -258,8 +258,8 @@ def counterfactual_effect(encoder: xr.Dataset, with_embeddings: Any, without_emb
     >>> found.effect.values.round(2).tolist(), found.share.values.tolist()
     ([0.8, -0.42], [1.0, 0.0])
     """
-    unit = [unit_rows(name, np.asarray(a, dtype=float))[0].numpy()
-            for name, a in (("with_embeddings", with_embeddings), ("without_embeddings", without_embeddings))]  # fmt: skip
+    given = {"with_embeddings": with_embeddings, "without_embeddings": without_embeddings}
+    unit = [unit_rows(name, np.asarray(a, dtype=float))[0].numpy() for name, a in given.items()]
     check(unit[0].shape == unit[1].shape and len(unit[0]) > 1, "with_embeddings and without_embeddings",
           "two or more pairs of one width", f"shapes {unit[0].shape} and {unit[1].shape}")  # fmt: skip
     weight = encoder["weight"].transpose("neuroid", "feature").values

@@ -92,7 +92,7 @@ def caption_voxels(
     passes, size = integer("n_passes", n_passes), integer("captions_per_batch", captions_per_batch)
     once = isinstance(image_bank, Iterator)
     check(passes == 1 or not once, "image_bank", "an array, a list of shards or a function that returns shards",
-          f"an iterator for {passes} passes", "It can be read once: give a function that returns a new one.")  # fmt: skip
+          f"an iterator for {passes} passes", "It can be read once: give a function that makes it.")  # fmt: skip
     chosen, gate = _gated(encoder, noise_ceiling, min_noise_ceiling)
     weights, generator = chosen["weight"].transpose("neuroid", "feature").values, as_rng(rng)
     projections, captions = [], []
@@ -124,7 +124,8 @@ def _gated(encoder: xr.Dataset, noise_ceiling: Any, threshold: float) -> tuple[x
     check(ceiling.shape == (n,), "noise_ceiling", f"one number for each of the {n} voxels", f"shape {ceiling.shape}")
     keep = ceiling >= threshold  # NaN is below
     check(keep.any(), "noise_ceiling", f"{threshold} or more for at least one voxel",
-          f"a largest of {np.nanmax(ceiling, initial=-np.inf):.3g}", "Lower min_noise_ceiling only with a reason.")  # fmt: skip
+          f"a largest of {np.nanmax(ceiling, initial=-np.inf):.3g}",
+          "Lower min_noise_ceiling only with a reason.")  # fmt: skip
     chosen = encoder.assign_coords(noise_ceiling=("neuroid", ceiling)).isel(neuroid=np.flatnonzero(keep))
     return chosen, f"noise_ceiling >= {threshold:g}: {int(keep.sum())} of {n} voxels"
 
