@@ -1,6 +1,6 @@
 """What holds of any projection: the cone, its limits, norms apart from directions, tiles that change nothing.
 
-Seen red: weights that enter with their norm; the mean of vectors for the mean of directions; every pass on the same half.
+Seen red: weights that enter with their norm; the mean of vectors for the mean of directions; one half for every pass.
 """
 
 import numpy as np
