@@ -11,6 +11,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,31 +21,33 @@ from benchmarks.masking import high_water_mb
 from benchmarks.timing import interleave, write
 from neuroperc.decoding import project_weights
 
-WIDTH, TAU = 512, 1 / 150
+WIDTH, TAU, SHARD = 512, 1 / 150, 5000
 CHUNKS = (32, 256)  # voxels at a time of the dense recipe
 
 
 def make(folder: Path, n_images: int, n_voxels: int) -> None:
-    """Write a bank in half precision, as one of two million would be kept, and weights."""
+    """Write a bank in shards of half precision, as one of two million would be kept, and weights."""
     rng = np.random.default_rng(0)
-    bank = np.lib.format.open_memmap(folder / "bank.npy", "w+", np.float16, (n_images, WIDTH))
-    for start in range(0, n_images, 10_000):
-        block = rng.standard_normal((min(10_000, n_images - start), WIDTH), dtype=np.float32) + 1
-        bank[start : start + len(block)] = block
+    for start in range(0, n_images, SHARD):
+        block = rng.standard_normal((min(SHARD, n_images - start), WIDTH), dtype=np.float32) + 1
+        np.save(folder / f"bank{start:09d}.npy", block.astype(np.float16))
     np.save(folder / "weights.npy", rng.standard_normal((n_voxels, WIDTH), dtype=np.float32))
 
 
+def shards(folder: Path) -> Iterator[np.ndarray]:
+    """Read one shard after another."""
+    return (np.load(path) for path in sorted(folder.glob("bank*.npy")))
+
+
 def ours(folder: Path) -> np.ndarray:
-    """Stream the memory map."""
-    found: np.ndarray = project_weights(
-        np.load(folder / "weights.npy"), np.load(folder / "bank.npy", mmap_mode="r"), tau=TAU
-    )
+    """Stream the shards."""
+    found: np.ndarray = project_weights(np.load(folder / "weights.npy"), lambda: shards(folder), tau=TAU)
     return found
 
 
 def dense(folder: Path, chunk: int) -> np.ndarray:
     """Softmax over the whole bank, a chunk of voxels at a time."""
-    bank = torch.from_numpy(np.load(folder / "bank.npy").astype(np.float32))
+    bank = torch.from_numpy(np.concatenate(list(shards(folder)), dtype=np.float32))
     norms = bank.norm(dim=1, keepdim=True)
     bank /= norms
     unit = torch.nn.functional.normalize(torch.from_numpy(np.load(folder / "weights.npy")), dim=1)
@@ -82,7 +85,7 @@ def main() -> None:
     """Time the contestants, check that they agree, and write the result."""
     if sys.argv[1:2] == ["--peak"]:
         return measure_peak(sys.argv[2], Path(sys.argv[3]))
-    n_images, n_voxels = (int(a) for a in (sys.argv[1:] + ["100000", "1000"][len(sys.argv) - 1 :])[:2])
+    n_images, n_voxels = (int(a) for a in (sys.argv[1:] + ["30000", "1000"][len(sys.argv) - 1 :])[:2])
     names = ["streamed", *(f"dense, {c} voxels" for c in CHUNKS)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -91,7 +94,7 @@ def main() -> None:
         make(folder, n_images, n_voxels)
         first, *others = (run(who, folder) for who in names)
         off = max(float(np.abs(first - other).max() / np.abs(other).max()) for other in others)
-        timed = interleave({who: lambda who=who: run(who, folder) for who in names}, repeats=3)
+        timed = interleave({who: lambda who=who: run(who, folder) for who in names}, repeats=2)
         rows = [{"who": who, **timed[who], "peak_mb": peak(who, folder)} for who in names]
     for row in rows:
         print(row)
