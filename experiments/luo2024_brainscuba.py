@@ -255,8 +255,9 @@ def plot(result: Result) -> Figure:
                 npplot.tau_curve(taus, own[key], raw=own[base], label=setting, color=color, ax=ax)
         black = {"color": "black", "ls": ":", "lw": 1}
         canvas.axes[0].axhline(np.mean(table[MAIN]["shuffled"]), label="stimuli shuffled", **black)
-        canvas.axes[0].set(ylabel=f"share right of {len(NOUNS)} nouns", ylim=(0, 1.02), title="noun recovery")
-        canvas.axes[0].legend(fontsize=6.5, loc="center left", bbox_to_anchor=(0, 0.22))
+        canvas.axes[0].set(ylabel=f"share right of {len(NOUNS)} nouns", ylim=(0, 1.02))
+        canvas.axes[0].set_title("noun recovery, simulated brain")
+        canvas.axes[0].legend(handles=[canvas.axes[0].lines[-1]], fontsize=6.5, loc="lower left")
         canvas.axes[1].axhline(np.mean(table[MAIN]["distance_image"]), label="one image to the others", **black)
         canvas.axes[1].set(ylabel="1 - cosine, nearest image", ylim=(0, None), title="distance to held-out images")
         canvas.axes[1].legend(fontsize=6.5, loc="center left")
