@@ -1,4 +1,16 @@
 from . import mindeye as mindeye
+from .captions import PERSON_WORDS as PERSON_WORDS
+from .captions import PrefixCaptioner as PrefixCaptioner
+from .captions import RetrievalCaptioner as RetrievalCaptioner
+from .captions import caption_voxels as caption_voxels
+from .captions import counterfactual_effect as counterfactual_effect
+from .captions import distance_to_bank as distance_to_bank
+from .captions import fit_image_encoder as fit_image_encoder
+from .captions import nouns_by_region as nouns_by_region
+from .captions import project_weights as project_weights
+from .captions import shuffle_stimuli as shuffle_stimuli
+from .captions import weight_stability as weight_stability
+from .captions import word_map as word_map
 from .classification import Decoding as Decoding
 from .classification import decode_labels as decode_labels
 from .design import design as design
@@ -40,29 +52,38 @@ from .voxelwise import noise_ceilings as noise_ceilings
 from .voxelwise import voxel_weights as voxel_weights
 
 __all__ = [
+    "PERSON_WORDS",
     "BrainDiffuser",
     "Decoding",
     "FlatBrain",
     "MindEye",
     "PlantedBrain",
+    "PrefixCaptioner",
+    "RetrievalCaptioner",
     "Surface",
     "brain_to_image",
+    "caption_voxels",
     "clean_bold",
+    "counterfactual_effect",
     "decode_labels",
     "design",
+    "distance_to_bank",
     "encode_voxels",
     "evaluate_reconstructions",
     "fir_delays",
+    "fit_image_encoder",
     "fit_prf",
     "hemodynamic_response",
     "image_to_brain",
     "label_voxels",
     "mindeye",
     "noise_ceilings",
+    "nouns_by_region",
     "nsd_trials",
     "permutation_test",
     "plant_brain",
     "predict_prf",
+    "project_weights",
     "read_betas",
     "read_bold",
     "read_events",
@@ -74,9 +95,12 @@ __all__ = [
     "read_surface",
     "region_table",
     "resample_volume",
+    "shuffle_stimuli",
     "to_region_masks",
     "to_vertices",
     "voxel_weights",
+    "weight_stability",
+    "word_map",
     "write_map",
     "write_nsd",
     "write_planted",

@@ -1,5 +1,8 @@
 from .brain import flat_map as flat_map
 from .brain import glass_brain as glass_brain
+from .captions import noun_table as noun_table
+from .captions import tau_curve as tau_curve
+from .captions import word_cloud as word_cloud
 from .curves import agreement_by_eccentricity as agreement_by_eccentricity
 from .curves import transfer as transfer
 from .encoding import hierarchy as hierarchy
@@ -37,6 +40,7 @@ __all__ = [
     "mark_fixation",
     "metamer_sheet",
     "model_regions",
+    "noun_table",
     "outline",
     "png",
     "psychometric",
@@ -44,6 +48,8 @@ __all__ = [
     "search_functions",
     "show_image",
     "style",
+    "tau_curve",
     "transfer",
     "windows",
+    "word_cloud",
 ]
