@@ -6,6 +6,8 @@ from .design import hemodynamic_response as hemodynamic_response
 from .permutation import permutation_test as permutation_test
 from .prf import fit_prf as fit_prf
 from .prf import predict_prf as predict_prf
+from .reconstruction import Reconstruction as Reconstruction
+from .reconstruction import reconstruct as reconstruct
 from .volumes import clean_bold as clean_bold
 from .volumes import label_voxels as label_voxels
 from .volumes import nsd_trials as nsd_trials
@@ -25,6 +27,7 @@ from .voxelwise import voxel_weights as voxel_weights
 
 __all__ = [
     "Decoding",
+    "Reconstruction",
     "clean_bold",
     "decode_labels",
     "design",
@@ -43,6 +46,7 @@ __all__ = [
     "read_nsd_betas",
     "read_nsd_images",
     "read_nsd_map",
+    "reconstruct",
     "region_table",
     "resample_volume",
     "voxel_weights",
