@@ -4,6 +4,7 @@ from .design import design as design
 from .design import fir_delays as fir_delays
 from .design import hemodynamic_response as hemodynamic_response
 from .permutation import permutation_test as permutation_test
+from .permutation import permuted_rows as permuted_rows
 from .prf import fit_prf as fit_prf
 from .prf import predict_prf as predict_prf
 from .reconstruction import Reconstruction as Reconstruction
@@ -39,6 +40,7 @@ __all__ = [
     "noise_ceilings",
     "nsd_trials",
     "permutation_test",
+    "permuted_rows",
     "predict_prf",
     "read_betas",
     "read_bold",

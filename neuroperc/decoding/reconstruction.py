@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from .._check import check, fail, finite, integer, one_of
+from .._check import check, integer, one_of
 from ..metrics import mean_interval
 from ..regression import RidgeCV, fold_splits
 from ._ranks import chance_of_first, ranks, similarities
+from ._trials import checked_trials
 
 #: Penalties, times the mean squared length of a row of features.
 ALPHAS = tuple(float(a) for a in np.logspace(-4, 3, 15))
@@ -100,8 +101,8 @@ class Reconstruction:
         Returns
         -------
         pandas.DataFrame
-            Index `source`; `pixcorr two_way n_way`, each with ``_low`` and ``_high``; pixel correlations are NaN for the
-            encoding model, which gives no picture.
+            Index `source`; `pixcorr two_way n_way`, each with ``_low`` and ``_high``; `pixcorr` is NaN for the encoding
+            model, which gives no picture.
         """
         rows = []
         for source in self.sources:
@@ -191,7 +192,7 @@ def reconstruct(
     >>> found.predictions.shape, bool(found.of("reconstruction")["two_way"].mean() > 0.8)
     ((24, 3, 3), True)
     """
-    x, shape, y, labels, held, kinds = _checked(responses, images, stimuli, groups, conditions)
+    x, shape, y, labels, held, kinds = checked_trials(responses, images, stimuli, groups, conditions)
     first, own = np.unique(labels, return_index=True, return_inverse=True)[1:]
     n_components = integer("screen", screen, minimum=0)
     splits = fold_splits(held, n_folds=len(np.unique(held)) if n_folds is None else n_folds, rng=rng)
@@ -265,59 +266,6 @@ class _Fold:
         return RidgeCV(self.alphas * scale).fit(trained, targets[self.train], groups=self.groups)
 
 
-def _checked(responses: Any, images: Any, stimuli: Any, groups: Any, conditions: Any) -> tuple[Any, ...]:
-    """Return voxels, the shape of a picture, flat pictures, and the labels of stimuli, groups and conditions."""
-    x = np.asarray(getattr(responses, "values", responses), dtype=float)
-    check(x.ndim == 2 and x.size > 0, "responses", "(row, voxel)", f"shape {x.shape}")
-    finite("responses", x, 'Read with nan="drop".')
-    pictures = np.asarray(_pictures(responses, images), dtype=float)
-    ok = pictures.ndim > 1 and len(pictures) == len(x) and pictures[0].size > 1
-    check(ok, "images", f"({len(x)}, ...), a picture of 2 or more pixels for each row", f"shape {pictures.shape}")
-    finite("images", pictures)
-    y = pictures.reshape(len(x), -1)
-    labels = _labels("stimuli", stimuli, responses, len(x))
-    _check_same("images", y, labels, "of one stimulus", "Label each picture as a stimulus of its own.")
-    held = labels if groups is None else _labels("groups", groups, responses, len(x))
-    kinds = np.zeros(len(x), int) if conditions is None else _labels("conditions", conditions, responses, len(x))
-    for name, of_row in (("groups", held), ("conditions", kinds)):
-        _check_same(name, of_row[:, None], labels, "of one stimulus", "A stimulus on both sides of a split leaks.")
-    n_groups = len(np.unique(held))
-    check(n_groups > 3, "groups", "four or more", n_groups, "The penalty leaves a group out too.")
-    return x, pictures.shape[1:], y, labels, held, kinds
-
-
-def _pictures(responses: Any, images: Any) -> Any:
-    if not hasattr(images, "ids"):
-        return images.detach().cpu() if hasattr(images, "detach") else images
-    check(hasattr(responses, "coords"), "responses", "a Responses when images is a StimulusSet", type(responses).__name__,
-          "Or give an array with a picture a row.")  # fmt: skip
-    place = {name: i for i, name in enumerate(images.ids)}
-    wanted = [str(name) for name in responses.coords["stimulus_id"].values]
-    missing = sorted(set(wanted) - set(place))
-    check(not missing, "images", "there for every stimulus of the responses", f"none for {missing[:1]}")
-    shapes = sorted(set(images.shapes))
-    check(len(shapes) == 1, "images", "of one size", shapes, "Read them with one resolution.")
-    loaded = np.stack([np.asarray(images[i], dtype=float) for i in range(len(images))])
-    return loaded[[place[name] for name in wanted]]
-
-
-def _labels(name: str, given: Any, responses: Any, n: int) -> np.ndarray:
-    if isinstance(given, str):
-        coords = getattr(responses, "coords", {})
-        check(given in coords, name, f"labels, or a coordinate among {sorted(map(str, coords))}", given)
-        given = coords[given].values
-    labels = np.asarray(given)
-    check(labels.shape == (n,), name, f"a label for each of the {n} rows", f"shape {labels.shape}")
-    return labels
-
-
-def _check_same(name: str, values: np.ndarray, labels: np.ndarray, what: str, remedy: str) -> None:
-    first, own = np.unique(labels, return_index=True, return_inverse=True)[1:]
-    odd = np.flatnonzero(np.any(values != values[first][own], axis=1))
-    if odd.size:
-        fail(name, f"the same for all rows {what}", f"another one in row {odd[0]} of {labels[odd[0]]!r}", remedy)
-
-
 def _class_means(y: np.ndarray, kinds: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Return the mean training picture of each test row's condition; of all when it has none left."""
     found = np.empty((len(test), y.shape[1]))
@@ -336,7 +284,8 @@ def _nearest(at: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _scores(
-    made: dict[str, np.ndarray], similar: np.ndarray | None, candidates: np.ndarray, own: np.ndarray, allowed: np.ndarray
+    made: dict[str, np.ndarray], similar: np.ndarray | None, candidates: np.ndarray, own: np.ndarray,
+    allowed: np.ndarray,
 ) -> pd.DataFrame:  # fmt: skip
     """Return the table of scores, source by source."""
     reference, known = _centred(made["mean"]), _centred(candidates)

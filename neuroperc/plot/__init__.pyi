@@ -1,5 +1,7 @@
 from .curves import agreement_by_eccentricity as agreement_by_eccentricity
 from .curves import transfer as transfer
+from .decoding import identification_curve as identification_curve
+from .decoding import picture_rows as picture_rows
 from .encoding import layer_profile as layer_profile
 from .field import cortex as cortex
 from .field import windows as windows
@@ -26,10 +28,12 @@ __all__ = [
     "direction_tuning",
     "figure",
     "flow",
+    "identification_curve",
     "layer_profile",
     "mark_fixation",
     "metamer_sheet",
     "outline",
+    "picture_rows",
     "png",
     "psychometric",
     "scanpath",
