@@ -1,5 +1,6 @@
 from .curves import agreement_by_eccentricity as agreement_by_eccentricity
 from .curves import transfer as transfer
+from .decoding import confusion as confusion
 from .decoding import identification_curve as identification_curve
 from .decoding import picture_rows as picture_rows
 from .encoding import layer_profile as layer_profile
@@ -24,6 +25,7 @@ __all__ = [
     "COLORS",
     "STYLE",
     "agreement_by_eccentricity",
+    "confusion",
     "cortex",
     "direction_tuning",
     "figure",

@@ -1,4 +1,4 @@
-"""What was read from a brain: rows of pictures, and identification by number of candidates."""
+"""What was read from a brain: rows of pictures, identification by number of candidates, confusions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._check import check
 from .images import pixels
 from .look import COLORS, axes
 
-__all__ = ["identification_curve", "picture_rows"]
+__all__ = ["confusion", "identification_curve", "picture_rows"]
 
 _GAP = 0.12  # of a picture's side
 
@@ -134,4 +134,43 @@ def identification_curve(
         ax.plot(x, 1 / x, ":", color=COLORS["grey"], label="chance")
     ax.set(xlabel="candidates", ylabel="share identified", ylim=(0, 1.02))
     ax.legend()
+    return ax
+
+
+def confusion(shares: Any, classes: Any, *, title: str = "", ax: Axes | None = None) -> Axes:
+    """Draw which class was taken for which.
+
+    Parameters
+    ----------
+    shares
+        (shown, predicted) shares of each class shown.
+    classes
+        Their names.
+    title
+        Above.
+    ax
+        Axes to draw into.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        When the shares are not (class, class).
+
+    Examples
+    --------
+    >>> confusion([[0.9, 0.1], [0.3, 0.7]], ["cat", "dog"]).get_ylabel()
+    'shown'
+    """
+    values, names = np.asarray(shares, dtype=float), [str(name) for name in classes]
+    check(values.shape == (len(names),) * 2, "shares", f"({len(names)}, {len(names)})", f"shape {values.shape}")
+    ax = axes(ax)
+    drawn = ax.imshow(values, cmap="Greys", vmin=0, vmax=1)
+    ax.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="predicted", ylabel="shown", title=title)
+    ax.figure.colorbar(drawn, ax=ax, label="share", shrink=0.8)
     return ax

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,6 +56,21 @@ def read_matrices(path: str | os.PathLike[str], names: Sequence[str]) -> dict[st
         check(right, f"{name} of {source}", "a matrix of numbers", f"{getattr(values, 'dtype', type(values).__name__)}")
         found[name] = np.asarray(values, dtype=np.float64)
     return found
+
+
+def read_variables(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Return every array of an .npz or a MATLAB file (version 5 to 7) by its name."""
+    source = Path(path)
+    if source.suffix.lower() == ".mat":
+        content = _content(source)
+        return {name: np.asarray(v) for name, v in content.items() if not name.startswith("__")}
+    if not source.is_file():
+        fail("path", "a file that exists", str(source), "Check the name and the folder.", FileNotFoundError)
+    try:
+        with np.load(source, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (*_BROKEN, zipfile.BadZipFile, AttributeError) as error:
+        fail(str(source), "a whole .npz file without objects", str(error), _REMEDY)
 
 
 def _content(source: Path, **options: Any) -> dict[str, Any]:
