@@ -156,7 +156,7 @@ def _pictures(responses: xr.DataArray, folder: Path, side_px: int) -> np.ndarray
     check(folder.is_dir(), "--pictures", "a folder that exists", str(folder), error=FileNotFoundError)
     side = integer("--side-px", side_px, minimum=2)
     files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURE_SUFFIXES}
-    names = responses.coords["stimulus_id"].values.astype(str)
+    names = responses.coords["stimulus_id"].values.astype(str).tolist()
     missing = sorted(set(names) - set(files))
     check(not missing, "--pictures", "a folder with a picture for every stimulus_id", f"{folder} without {missing[:1]}")
     small = {}

@@ -16,7 +16,7 @@ from .page import Number, Stage
 from .scene import Scene
 
 _FILE = Path("fmri", "miyawaki2008_structured", "miyawaki_structured_28x28_sessions.mat")
-_SHOWN = 16
+_SHOWN = 12
 
 
 def stage(scene: Scene) -> Stage:
@@ -93,9 +93,9 @@ def _draw(found: Reconstruction, most: int) -> bytes:
     with style():
         canvas = figure(1, 1, width_in=10.0, height_in=2.6)
         canvas.clear()
-        parts = canvas.subplot_mosaic([["pictures", "curve"]], width_ratios=[3.0, 1.0])
+        parts = canvas.subplot_mosaic([["pictures", "curve"]], width_ratios=[2.4, 1.0])
         picture_rows(rows, title="mean over trials", ax=parts["pictures"])
-        for source in ("reconstruction", "encoding model", "mean image"):
+        for source in ("reconstruction", "encoding model"):
             share = [float(found.identification(int(n), source=source).mean()) for n in counts]
             identification_curve(counts, share, label=source, ax=parts["curve"])
     return png(canvas)

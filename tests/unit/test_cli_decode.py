@@ -47,8 +47,8 @@ def volumes(tmp_path):
 
 
 def test_pictures_come_back_from_volumes(volumes, monkeypatch, capsys):
-    words = ("decode", volumes / "betas.nii.gz", volumes / "out", "--mask", volumes / "mask.nii.gz", "--trials",
-             volumes / "trials.tsv", "--pictures", volumes / "shown", "--side-px", 4, "--condition", "kind")  # fmt: skip
+    files = ("--mask", volumes / "mask.nii.gz", "--trials", volumes / "trials.tsv", "--pictures", volumes / "shown")
+    words = ("decode", volumes / "betas.nii.gz", volumes / "out", *files, "--side-px", 4, "--condition", "kind")
     code, out, err = call(monkeypatch, capsys, *words, "--json")
     assert code == 0, err
     facts = json.loads(out)

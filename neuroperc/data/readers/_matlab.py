@@ -67,7 +67,7 @@ def read_variables(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     if not source.is_file():
         fail("path", "a file that exists", str(source), "Check the name and the folder.", FileNotFoundError)
     try:
-        with np.load(source, allow_pickle=False) as stored:
+        with source.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (*_BROKEN, zipfile.BadZipFile, AttributeError) as error:
         fail(str(source), "a whole .npz file without objects", str(error), _REMEDY)
