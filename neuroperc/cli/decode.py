@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from matplotlib.figure import Figure
 
 from .. import __version__
 from .._check import atomic_path, check, fail, integer
@@ -166,7 +165,7 @@ def _pictures(responses: xr.DataArray, folder: Path, side_px: int) -> np.ndarray
     return np.stack([small[name] for name in names])
 
 
-def _categories(found: Decoding) -> tuple[dict[str, Any], pd.DataFrame, Figure]:
+def _categories(found: Decoding) -> tuple[dict[str, Any], pd.DataFrame, Any]:
     chance = 1 / len(found.classes)
     p_value = None if np.isnan(found.p_value) else found.p_value
     facts = {"decoded": "categories", "accuracy": found.accuracy, "chance": chance, "p_value": p_value,
@@ -189,7 +188,7 @@ def _p_words(p_value: float | None) -> str:
     return "not tested" if p_value is None else f"p = {p_value:.2g}"
 
 
-def _reconstruction(found: Reconstruction, seed: int) -> tuple[dict[str, Any], pd.DataFrame, Figure]:
+def _reconstruction(found: Reconstruction, seed: int) -> tuple[dict[str, Any], pd.DataFrame, Any]:
     summary = found.summary(rng=seed)
     sources = {str(name): {k: None if np.isnan(v) else float(v) for k, v in row.items()}
                for name, row in summary.to_dict("index").items()}  # fmt: skip
