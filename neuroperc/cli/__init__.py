@@ -278,6 +278,35 @@ def score(
     _say(facts, "\n".join([head, *rows, foot, *facts["written"]]), as_json)
 
 
+@app.command()
+def decode(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Betas, a volume a trial, or an .npz or .mat file.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
+    mask: Annotated[Path | None, typer.Option(help="A volume on the same grid; voxels above 0 are read.")] = None,
+    trials: Annotated[Path | None, typer.Option(help="Table with a row a volume and the column stimulus_id.")] = None,
+    scale: Annotated[float | None, typer.Option(help="Factor of integers without a scaling of their own.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of categories; then these are decoded.")] = None,
+    run: Annotated[str, typer.Option(help="Column of runs, which are held out whole.")] = "run",
+    permutations: Annotated[int, typer.Option(min=0, help="Of labels within runs; 0 tests nothing.")] = 1000,
+    pictures: Annotated[Path | None, typer.Option(help="Folder of pictures named by stimulus_id.")] = None,
+    condition: Annotated[str | None, typer.Option(help="Column; candidates are of one condition.")] = None,
+    hold_out: Annotated[str | None, typer.Option(help="Column of what is held out whole.  [default: stimuli]")] = None,
+    side_px: Annotated[int, typer.Option(min=2, help="Side of the grey squares that pictures become.")] = 28,
+    screen: Annotated[int, typer.Option(min=0, help="Weight voxels by so many components of pictures.")] = 0,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Read categories or pictures from a brain, whole runs or stimuli held out, beside what guessing gives."""
+    from .decode import decode_files, summary_lines
+
+    facts = decode_files(
+        source, out, mask=mask, trials=trials, scale=scale, label=label, run=run, permutations=permutations,
+        pictures=pictures, condition=condition, hold_out=hold_out, side_px=side_px, screen=screen, seed=seed,
+        progress=not as_json,
+    )  # fmt: skip
+    _say(facts, "\n".join([*summary_lines(facts), *facts["written"]]), as_json)
+
+
 _PxPerDeg = Annotated[float, typer.Option(help="Pixels per degree at the centre of the screen.")]
 _SizeDeg = Annotated[float, typer.Option(help="Side of the square in degrees.")]
 _DurationS = Annotated[float, typer.Option(help="Duration in seconds, rounded to whole frames.")]

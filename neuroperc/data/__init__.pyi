@@ -53,6 +53,10 @@ from .readers.netcdf import read_responses as read_responses
 from .readers.netcdf import read_scores as read_scores
 from .readers.netcdf import write_responses as write_responses
 from .readers.netcdf import write_scores as write_scores
+from .readers.pictures_from_fmri import read_digits69 as read_digits69
+from .readers.pictures_from_fmri import read_digits69_stimuli as read_digits69_stimuli
+from .readers.pictures_from_fmri import read_miyawaki_v1 as read_miyawaki_v1
+from .readers.pictures_from_fmri import read_miyawaki_v1_stimuli as read_miyawaki_v1_stimuli
 from .readers.psychopy import export_psychopy as export_psychopy
 from .readers.psychopy import read_psychopy_conditions as read_psychopy_conditions
 from .readers.psychopy import read_psychopy_schedule as read_psychopy_schedule
@@ -119,10 +123,14 @@ __all__ = [
     "read_brainio_stimuli",
     "read_coco_search",
     "read_eyelink",
+    "read_digits69",
+    "read_digits69_stimuli",
     "read_fixation_vectors",
     "read_huperflow",
     "read_huperflow_clip",
     "read_interiors",
+    "read_miyawaki_v1",
+    "read_miyawaki_v1_stimuli",
     "read_psychopy_conditions",
     "read_psychopy_schedule",
     "read_responses",

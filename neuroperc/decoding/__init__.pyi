@@ -22,11 +22,14 @@ from .mindeye import brain_to_image as brain_to_image
 from .mindeye import evaluate_reconstructions as evaluate_reconstructions
 from .mindeye import image_to_brain as image_to_brain
 from .permutation import permutation_test as permutation_test
+from .permutation import permuted_rows as permuted_rows
 from .planted import PlantedBrain as PlantedBrain
 from .planted import plant_brain as plant_brain
 from .planted import write_planted as write_planted
 from .prf import fit_prf as fit_prf
 from .prf import predict_prf as predict_prf
+from .reconstruction import Reconstruction as Reconstruction
+from .reconstruction import reconstruct as reconstruct
 from .volumes import FlatBrain as FlatBrain
 from .volumes import Surface as Surface
 from .volumes import clean_bold as clean_bold
@@ -59,6 +62,7 @@ __all__ = [
     "MindEye",
     "PlantedBrain",
     "PrefixCaptioner",
+    "Reconstruction",
     "RetrievalCaptioner",
     "Surface",
     "brain_to_image",
@@ -81,6 +85,7 @@ __all__ = [
     "nouns_by_region",
     "nsd_trials",
     "permutation_test",
+    "permuted_rows",
     "plant_brain",
     "predict_prf",
     "project_weights",
@@ -93,6 +98,7 @@ __all__ = [
     "read_nsd_images",
     "read_nsd_map",
     "read_surface",
+    "reconstruct",
     "region_table",
     "resample_volume",
     "shuffle_stimuli",

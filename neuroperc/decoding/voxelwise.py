@@ -10,11 +10,12 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from .._check import check, fail, finite, integer
+from .._check import check, fail, finite
 from ..data import check_responses
 from ..metrics import explainable_variance, noise_ceiling, pearson, spearman_brown, split_half, stack_repeats
 from ..metrics import r2 as share_of_variance
-from ..regression import RidgeCV, cross_predict, fold_splits, rotate
+from ..regression import RidgeCV, Rotated, cross_predict, fold_splits, rotate
+from ._blocks import BlockStore, block_step, fit_blocks
 
 #: Penalties for features of any size: they are scaled with the features' mean variance.
 ALPHAS = tuple(float(a) for a in np.logspace(-3, 7, 21))
@@ -101,6 +102,8 @@ def encode_voxels(
     splits: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
     alphas: Any = ALPHAS,
     voxels_per_batch: int | None = None,
+    store: str | os.PathLike[str] | None = None,
+    client: Any = None,
     progress: bool = False,
     rng: int | np.random.Generator = 1,
 ) -> xr.Dataset:
@@ -126,6 +129,11 @@ def encode_voxels(
         any unit.
     voxels_per_batch
         Voxels at a time; None by free memory. The result does not depend on it.
+    store
+        Folder that keeps every finished batch: a fit that was killed goes on from there, and voxels whose responses
+        have changed since are fitted again. None keeps nothing.
+    client
+        A `distributed.Client` whose workers fit batches; None fits here. The result is the same.
     progress
         Show a bar over batches.
     rng
@@ -140,7 +148,12 @@ def encode_voxels(
     Raises
     ------
     ValueError
-        For NaN, rows that do not match, fewer groups than folds, or splits that tear a group apart.
+        For NaN, rows that do not match, fewer groups than folds, splits that tear a group apart, or a store that
+        belongs to another fit.
+
+    Notes
+    -----
+    Responses on disk (a DataArray about a memory map) are read a batch at a time.
 
     Examples
     --------
@@ -158,23 +171,37 @@ def encode_voxels(
     scale = feature_scale(turned)
     penalties = np.atleast_1d(np.asarray(alphas, dtype=float)) * scale
     pairs = list(splits) if splits is not None else fold_splits(labels, n_folds=n_folds, rng=rng)
-    parts = []
-    batches = list(voxel_batches(responses.shape[1], 8 * len(x) * (8 + 3 * len(pairs)), voxels_per_batch))
-    for columns in tqdm(batches, disable=not progress, desc="voxels"):
-        y = np.asarray(y_all[:, columns], dtype=np.float64)
-        finite("responses", y, 'Read with nan="drop".')
-        found = cross_predict(turned, y, splits=pairs, estimator="ridge", alphas=penalties, groups=labels)
-        scores = [_scores(y[test], p) for (_, test), p in zip(pairs, found.predictions, strict=True)]
-        parts.append(np.stack([*np.stack(scores, axis=1), np.asarray(found.alphas) / scale]))
+    step = block_step(8 * len(x) * (8 + 3 * len(pairs)), voxels_per_batch, _free_bytes() / _workers(client))
+    kept = None
+    if store is not None:
+        settings = [turned.scores, penalties, labels.astype(str), *(rows for pair in pairs for rows in pair)]
+        kept, step = BlockStore.open(store, settings, step)
+    batches = list(voxel_batches(responses.shape[1], 1, step))
+    shared = (turned, pairs, penalties, labels)
+    parts = fit_blocks(score_block, y_all, batches, *shared, store=kept, client=client, progress=progress)
     values = np.concatenate(parts, axis=2)
+    values[2] /= scale
     data = {n: (("split", "neuroid"), v) for n, v in zip(("r", "r2", "alpha"), values, strict=True)}
     attrs = {"estimator": "ridge", "splits": f"{len(pairs)}", "groups": groups if isinstance(groups, str) else "given",
              "alpha_scale": scale, "source": responses.attrs.get("source", "")}  # fmt: skip
     return xr.Dataset(data, coords=neuroid_coords(responses), attrs=attrs)
 
 
+def score_block(y: np.ndarray, turned: Rotated, pairs: Any, penalties: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return r, R² and penalties (3, split, voxel) of some voxels (row, voxel)."""
+    y = np.asarray(y, dtype=np.float64)
+    finite("responses", y, 'Read with nan="drop".')
+    found = cross_predict(turned, y, splits=pairs, estimator="ridge", alphas=penalties, groups=labels)
+    scores = [_scores(y[test], p) for (_, test), p in zip(pairs, found.predictions, strict=True)]
+    return np.stack([*np.stack(scores, axis=1), np.asarray(found.alphas)])
+
+
 def _scores(y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     return np.stack([np.asarray(pearson(y, predicted)), np.asarray(share_of_variance(predicted, y))])
+
+
+def _workers(client: Any) -> int:
+    return 1 if client is None else max(1, len(client.scheduler_info()["workers"]))
 
 
 def voxel_weights(
@@ -275,10 +302,7 @@ def neuroid_coords(responses: xr.DataArray) -> dict[str, Any]:
 
 def voxel_batches(n_voxels: int, bytes_each: int, voxels_per_batch: int | None) -> Iterator[slice]:
     """Yield slices of voxels: as many at a time as asked for, or as a quarter of free memory holds."""
-    if voxels_per_batch is None:
-        step = max(64, int(_free_bytes() / 4 / bytes_each))
-    else:
-        step = integer("voxels_per_batch", voxels_per_batch)
+    step = block_step(bytes_each, voxels_per_batch, _free_bytes())
     for start in range(0, n_voxels, step):
         yield slice(start, min(start + step, n_voxels))
 

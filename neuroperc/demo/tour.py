@@ -14,13 +14,15 @@ from .._check import check, integer
 from ..data import sample_image
 from ..display import Display
 from ..experiment import provenance
-from . import blur, cortex, encoding, metamer, motion, responses, search, texture, windows
+from . import blur, cortex, decoding, encoding, metamer, motion, responses, search, texture, windows
 from .page import write_page
 from .scene import Scene
 
 __all__ = ["run_demo"]
 
-STAGES = tuple(room.stage for room in (blur, windows, cortex, metamer, texture, search, motion, responses, encoding))
+STAGES = tuple(
+    room.stage for room in (blur, windows, cortex, metamer, texture, search, motion, responses, encoding, decoding)
+)
 
 
 def run_demo(out: str | os.PathLike[str], *, seed: int = 0, device: str | None = None, progress: bool = True) -> Path:

@@ -5,6 +5,9 @@ from .captions import tau_curve as tau_curve
 from .captions import word_cloud as word_cloud
 from .curves import agreement_by_eccentricity as agreement_by_eccentricity
 from .curves import transfer as transfer
+from .decoding import confusion as confusion
+from .decoding import identification_curve as identification_curve
+from .decoding import picture_rows as picture_rows
 from .encoding import hierarchy as hierarchy
 from .encoding import layer_profile as layer_profile
 from .encoding import model_regions as model_regions
@@ -29,6 +32,7 @@ __all__ = [
     "COLORS",
     "STYLE",
     "agreement_by_eccentricity",
+    "confusion",
     "cortex",
     "direction_tuning",
     "figure",
@@ -36,12 +40,14 @@ __all__ = [
     "flow",
     "glass_brain",
     "hierarchy",
+    "identification_curve",
     "layer_profile",
     "mark_fixation",
     "metamer_sheet",
     "model_regions",
     "noun_table",
     "outline",
+    "picture_rows",
     "png",
     "psychometric",
     "scanpath",

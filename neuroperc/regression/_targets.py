@@ -28,15 +28,16 @@ def by_missing_rows(targets: Any, minimum: int = 2) -> Iterator[tuple[np.ndarray
 
 
 def checked_fit(estimator: Any, features: Any, targets: Any) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Return float features (n, p), float64 targets (n, t), and whether the targets were a vector."""
+    """Return float features (n, p), float targets (n, t), and whether the targets were a vector."""
     from sklearn.utils.validation import check_array, check_consistent_length, validate_data
 
     if targets is None:  # scikit-learn's own words, which its checks look for
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
     x = validate_data(estimator, features, dtype=[np.float64, np.float32], ensure_min_samples=2)
     y = check_array(
-        targets, input_name="y", dtype=np.float64, ensure_2d=False, ensure_all_finite="allow-nan", estimator=estimator
-    )
+        targets, input_name="y", dtype=[np.float64, np.float32], ensure_2d=False, ensure_all_finite="allow-nan",
+        estimator=estimator,
+    )  # fmt: skip
     check(y.ndim in (1, 2), "y", "(row,) or (row, target)", f"shape {y.shape}")
     check_consistent_length(x, y)
     flat = y.ndim == 1

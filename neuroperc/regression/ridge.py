@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from .._check import check
-from ._loo import blocks_of, left_out_error, shrinkage
-from ._targets import by_missing_rows, centred, checked_fit, checked_predict, column_means
+from ._leaving import batches, left_out_errors
+from ._loo import blocks_of
+from ._targets import by_missing_rows, checked_fit, checked_predict, column_means
 from .gram import column_blocks, rotate
 from .splits import group_index
 
@@ -47,7 +47,9 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
     Notes
     -----
     With ``groups`` whole groups are left out, in closed form too; rows that repeat a stimulus need it. NaN in targets
-    marks missing rows. For features wider than rows the fit keeps a reference to them and makes `coef_` when asked.
+    marks missing rows. Features and targets in float32 are multiplied in float32. For features wider than rows the fit
+    keeps a reference to them and makes `coef_` when asked. Beyond the weights a fit needs little memory: targets are
+    taken a few columns at a time.
 
     References
     ----------
@@ -83,9 +85,8 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._alpha, self._score, self._intercept = (np.empty(n_targets) for _ in range(3))
         self._parts: list[tuple[Any, ...]] = []
         for rows, columns in by_missing_rows(targets):
-            part, weights, found = _fit(x, targets, rows, columns, alphas, index[rows], self.alpha_per_target)
+            part, weights, found, y_mean = _fit(x, targets, rows, columns, alphas, index[rows], self.alpha_per_target)
             self._alpha[columns], self._score[columns] = found
-            y_mean = targets[np.ix_(rows, columns)].mean(axis=0)
             self._parts.append((columns, column_means(x, rows), y_mean, part, weights))
         for columns, mean, y_mean, part, weights in self._parts:
             self._intercept[columns] = y_mean - _apply(mean[None], mean, part, weights, offset=True)[0]
@@ -125,47 +126,42 @@ def checked_alphas(alphas: Any) -> np.ndarray:
 def _fit(
     x: np.ndarray, targets: np.ndarray, rows: np.ndarray, columns: np.ndarray, alphas: np.ndarray, groups: np.ndarray,
     per_target: bool,
-) -> tuple[np.ndarray | None, np.ndarray, tuple[Any, Any]]:  # fmt: skip
-    """Return (features kept for a dual fit or None, weights, (alpha, error)) of targets that share their rows."""
+) -> tuple[np.ndarray | None, np.ndarray, tuple[Any, Any], np.ndarray]:  # fmt: skip
+    """Return (features kept for a dual fit or None, weights, (alpha, error), means) of targets that share rows."""
     blocks = blocks_of(groups)
     n_groups = sum(len(block) for block in blocks)
     check(n_groups >= 3, "rows", "3 or more, or of 3 or more groups", n_groups, "Nothing could be left out.")
-    y, _ = centred(targets[:, columns], rows)
     part = x if len(rows) == len(x) else x[rows]
     turned = rotate(part)
-    left, values = turned.left, turned.eigenvalues[:, None]
-    on_axes = left.T @ y
-    errors = _left_out(left, values, y, on_axes, alphas, blocks)
+    # Products of float32 features and targets are float32, as in himalaya; what is inverted is float64.
+    dtype = np.result_type(x, targets)
+    left, values = np.ascontiguousarray(turned.left, dtype=dtype), turned.eigenvalues
+    whole = len(rows) == len(targets) and len(columns) == targets.shape[1]
+    means = np.concatenate([targets[np.ix_(rows, columns[s])].mean(axis=0, dtype=np.float64)
+                            for s in batches(len(rows), len(columns))])  # fmt: skip
+
+    def take(some: slice) -> np.ndarray:
+        here = targets[:, some] if whole else targets[np.ix_(rows, columns[some])]
+        return np.asarray(here - means[some], dtype=dtype)
+
+    on_axes = np.empty((left.shape[1], len(columns)), dtype=dtype)
+    for some in batches(len(rows), len(columns)):
+        on_axes[:, some] = left.T @ take(some)
+    errors = left_out_errors(left, values, take, on_axes, alphas, blocks)
     chosen = errors.argmin(axis=0) if per_target else np.full(len(columns), errors.mean(axis=1).argmin())
     alpha, found = alphas[chosen], errors[chosen, np.arange(len(columns))]
-    if turned.axes is None:
-        return part, left @ (on_axes / (values + alpha)), (alpha, found)
-    return None, turned.axes @ (on_axes * values**0.5 / (values + alpha)), (alpha, found)
+    kept = part if turned.axes is None else None
+    turn = left if turned.axes is None else np.asarray(turned.axes * values**0.5, dtype=dtype)
+    return kept, _weights(turn, values, alpha, on_axes), (alpha, found), means
 
 
-def _left_out(left: Any, values: Any, y: Any, on_axes: Any, alphas: np.ndarray, blocks: list[np.ndarray]) -> np.ndarray:
-    """Return the left-out errors (alphas, t); of the residual makers only what is needed is made."""
-    n = len(y)
-    spanned = left.shape[1] == n - 1  # the axes hold all that varies, so R is their sum and nothing cancels
-    shares, start = shrinkage(values, alphas) - (0.0 if spanned else 1.0), 0.0 if spanned else 1.0
-    singly = [block.shape[1] for block in blocks] == [1]
-    diagonals = start * (1 - 1 / n) + (left * left) @ shares if singly else shares
-    errors = []
-    for share, diagonal in zip(shares.T, diagonals.T, strict=True):
-        residual = left @ (share[:, None] * on_axes)
-        residual = residual if spanned else residual + y
-        if singly:
-            residual /= diagonal[:, None]
-            errors.append((residual * residual).mean(axis=0))
-        else:
-            errors.append(left_out_error(partial(_within, left, share, start), residual, blocks))
-    return np.stack(errors)
-
-
-def _within(left: Any, share: Any, start: float, rows: np.ndarray) -> Any:
-    """Return the residual maker within each group, (groups, size, size)."""
-    own = left[rows]
-    return (own * share) @ own.swapaxes(-1, -2) + start * (np.eye(rows.shape[1]) - 1 / len(left))
+def _weights(turn: np.ndarray, values: np.ndarray, alpha: np.ndarray, on_axes: np.ndarray) -> np.ndarray:
+    """Return turn @ (on_axes / (values + alpha)), in the place of `on_axes` where it fits."""
+    square = turn.shape[0] == turn.shape[1]
+    found = on_axes if square else np.empty((len(turn), on_axes.shape[1]), dtype=on_axes.dtype)
+    for some in batches(max(turn.shape), on_axes.shape[1]):
+        found[:, some] = turn @ (on_axes[:, some] / (values[:, None] + alpha[some])).astype(turn.dtype, copy=False)
+    return found
 
 
 def _apply(
@@ -174,12 +170,15 @@ def _apply(
     """Return (x - mean) on the weights; with `offset` x itself on them, as the intercept needs."""
     shift = 0.0 if offset else mean
     if part is None:
-        return np.asarray((x - shift) @ weights)
-    total = np.zeros((len(x), weights.shape[1]))
-    at = 0
-    for block in column_blocks(part):
-        here = slice(at, at + block.shape[1])
-        wide = np.asarray(block, dtype=np.float64) - mean[here]
-        total += (x[:, here] - (shift if offset else mean[here])) @ (wide.T @ weights)
-        at = here.stop
-    return total
+        rows = x - shift
+    else:
+        rows, at = np.zeros((len(x), len(part))), 0
+        for block in column_blocks(part):
+            here = slice(at, at + block.shape[1])
+            wide = np.asarray(block, dtype=np.float64) - mean[here]
+            rows += (x[:, here] - (shift if offset else mean[here])) @ wide.T
+            at = here.stop
+    found = np.empty((len(x), weights.shape[1]))
+    for some in batches(len(weights), weights.shape[1]):
+        found[:, some] = rows @ weights[:, some].astype(np.float64, copy=False)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,16 +30,8 @@ _REMEDY = "It is cut or of another format: fetch it again."
 
 def read_struct_array(path: str | os.PathLike[str], fields: Sequence[str]) -> list[Any]:
     """Return the records of the struct array in a MATLAB file (version 5 to 7) that has all of `fields`."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     source = Path(path)
-    if not source.is_file():
-        fail("path", "a file that exists", str(source), "Check the name and the folder.", FileNotFoundError)
-    try:
-        content = loadmat(source, squeeze_me=True, struct_as_record=False)
-    except (*_BROKEN, MatReadError) as error:
-        fail(str(source), "a whole MATLAB file of version 5 to 7", str(error), _REMEDY)
+    content = _content(source, squeeze_me=True, struct_as_record=False)
     arrays = {name: np.atleast_1d(v) for name, v in content.items() if not name.startswith("__")}
     near: list[str] = []
     for values in arrays.values():
@@ -48,6 +41,49 @@ def read_struct_array(path: str | os.PathLike[str], fields: Sequence[str]) -> li
             return list(values.ravel())
     told = f"no {', '.join(near)}" if near else f"variables {', '.join(arrays) or 'none'}"
     fail(str(source), f"with a struct array of fields {', '.join(fields)}", told, "Is it another file?")
+
+
+def read_matrices(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the named matrices of numbers of a MATLAB file (version 5 to 7), float64, two dimensions each."""
+    source = Path(path)
+    content = _content(source, variable_names=[*names])
+    missing = [name for name in names if name not in content]
+    check(not missing, str(source), f"with {', '.join(names)}", f"without {', '.join(missing)}", "Is it another file?")
+    found = {}
+    for name in names:
+        values = content[name]
+        right = getattr(values, "dtype", np.dtype(object)).kind in "iufb" and values.ndim == 2
+        check(right, f"{name} of {source}", "a matrix of numbers", f"{getattr(values, 'dtype', type(values).__name__)}")
+        found[name] = np.asarray(values, dtype=np.float64)
+    return found
+
+
+def read_variables(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Return every array of an .npz or a MATLAB file (version 5 to 7) by its name."""
+    source = Path(path)
+    if source.suffix.lower() == ".mat":
+        content = _content(source)
+        return {name: np.asarray(v) for name, v in content.items() if not name.startswith("__")}
+    if not source.is_file():
+        fail("path", "a file that exists", str(source), "Check the name and the folder.", FileNotFoundError)
+    try:
+        with source.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (*_BROKEN, zipfile.BadZipFile, AttributeError) as error:
+        fail(str(source), "a whole .npz file without objects", str(error), _REMEDY)
+
+
+def _content(source: Path, **options: Any) -> dict[str, Any]:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    if not source.is_file():
+        fail("path", "a file that exists", str(source), "Check the name and the folder.", FileNotFoundError)
+    try:
+        content: dict[str, Any] = loadmat(source, **options)
+    except (*_BROKEN, MatReadError) as error:
+        fail(str(source), "a whole MATLAB file of version 5 to 7", str(error), _REMEDY)
+    return content
 
 
 def numbers(record: Any, name: str, where: str) -> np.ndarray:
