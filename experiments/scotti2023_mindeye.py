@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import xarray as xr
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 from tqdm.auto import tqdm
@@ -217,7 +218,10 @@ def _nsd(config: Config, progress: bool) -> Measured:
     own = betas[~shared]
     checkpoint = CELLS / "mindeye-nsd.pt"
     CELLS.mkdir(exist_ok=True)
-    model.fit(own, shown[[place[s] for s in own.stimulus_id.values]], checkpoint=checkpoint, progress=progress)
+    labelled = xr.DataArray(
+        shown, dims=("presentation", "token", "dim"), coords={"stimulus_id": ("presentation", names)}
+    )  # fmt: skip
+    model.fit(own, labelled, checkpoint=checkpoint, progress=progress)
     tested = betas[shared].groupby("stimulus_id").mean()
     said, wanted = model.project(tested.values), shown[[place[s] for s in tested.stimulus_id.values]]
     values: dict[str, Any] = dict.fromkeys(

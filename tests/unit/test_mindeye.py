@@ -336,3 +336,14 @@ def test_a_missing_extra_is_named(monkeypatch, name, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(RuntimeError, match=rf"extra 'generative' must be installed for {package}.*pip install"):
         getattr(mindeye, name)()
+
+
+def test_the_profile_for_nsd_is_refused_without_it(monkeypatch, tmp_path):
+    from pathlib import Path
+
+    from neuroperc.experiment import run_experiment
+
+    script = Path(__file__).parents[2] / "experiments" / "scotti2023_mindeye.py"
+    monkeypatch.setenv("NEUROPERC_NSD", str(tmp_path / "nowhere"))
+    with pytest.raises(FileNotFoundError, match="NEUROPERC_NSD must be the folder of the Natural Scenes Dataset"):
+        run_experiment(script, profile="nsd", out=tmp_path)
