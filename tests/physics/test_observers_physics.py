@@ -125,6 +125,8 @@ def test_inversion_obeys_its_constraints():
     near = invert(net, target, "2", init=start, steps=40, max_change=0.05)
     change = float((near.image - start).square().mean().sqrt())
     assert change == pytest.approx(0.05, rel=1e-3) and float(near.loss[-1]) < float(near.loss[0])
+    few, wide = (invert(net, target, "2", init=start, steps=3, max_change=m).image for m in (None, 10.0))
+    torch.testing.assert_close(few, wide)  # a ball that holds all pictures changes nothing
     free = invert(net, target, "2", init=start, steps=40)
     assert float(free.loss[-1]) < float(near.loss[-1])
     assert float(free.residuals["2"]) < 0.3 < float(free.residuals["picture"])  # another picture, the same answers
