@@ -11,6 +11,7 @@ import neuroperc as npc
 from neuroperc.encoding import compare_stimuli, invert
 from neuroperc.encoding.inversion import total_variation
 from neuroperc.foveation import FoveatedBlur
+from neuroperc.recording import list_cache
 
 
 def shown(n=3, side=64, size_deg=8.0, seed=0):
@@ -52,7 +53,7 @@ def test_the_cache_knows_the_gaze_the_field_and_the_front_end(tmp_path):
         blur = FoveatedBlur(pictures.display, model="half_resolution", half_resolution_deg=half, fixation_deg=own)
         looking = {"foveate": blur, "fixation_deg": gaze} if foveated else {}
         answers = npc.record(net, pictures, "2", store=tmp_path, **looking).values
-        return len(npc.recording.list_cache(tmp_path)), answers
+        return len(list_cache(tmp_path)), answers
 
     n, first = kept()
     assert n == 1
