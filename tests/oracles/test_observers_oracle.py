@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -69,7 +70,7 @@ def test_rsa_of_units_is_rsa_of_their_matrix():
 
 def test_slopes_against_scipy():
     rng = np.random.default_rng(0)
-    table = npc.encoding.observers.pd.DataFrame(
+    table = pd.DataFrame(
         {"model": "m", "weights": "w", "region": list("abcde"), "depth": rng.integers(3, size=5) / 2,
          "score": rng.random(5), "best": True}
     )  # fmt: skip

@@ -11,6 +11,7 @@ import neuroperc as npc
 from neuroperc.encoding import compare_stimuli, invert
 from neuroperc.encoding.inversion import total_variation
 from neuroperc.foveation import FoveatedBlur
+from neuroperc.recording import list_cache
 
 
 def shown(n=3, side=64, size_deg=8.0, seed=0):
@@ -52,7 +53,7 @@ def test_the_cache_knows_the_gaze_the_field_and_the_front_end(tmp_path):
         blur = FoveatedBlur(pictures.display, model="half_resolution", half_resolution_deg=half, fixation_deg=own)
         looking = {"foveate": blur, "fixation_deg": gaze} if foveated else {}
         answers = npc.record(net, pictures, "2", store=tmp_path, **looking).values
-        return len(npc.recording.list_cache(tmp_path)), answers
+        return len(list_cache(tmp_path)), answers
 
     n, first = kept()
     assert n == 1
@@ -125,6 +126,8 @@ def test_inversion_obeys_its_constraints():
     near = invert(net, target, "2", init=start, steps=40, max_change=0.05)
     change = float((near.image - start).square().mean().sqrt())
     assert change == pytest.approx(0.05, rel=1e-3) and float(near.loss[-1]) < float(near.loss[0])
+    few, wide = (invert(net, target, "2", init=start, steps=3, max_change=m).image for m in (None, 10.0))
+    torch.testing.assert_close(few, wide)  # a ball that holds all pictures changes nothing
     free = invert(net, target, "2", init=start, steps=40)
     assert float(free.loss[-1]) < float(near.loss[-1])
     assert float(free.residuals["2"]) < 0.3 < float(free.residuals["picture"])  # another picture, the same answers
