@@ -37,7 +37,7 @@ UNITLESS = frozenset(
         coherence component_contrast density_per_deg2 depth exponent rms_contrast sd_cycles signal_share speed_bandwidth
         step_cycles
         accuracy scale slice_time_ref outside negative_gain
-        tau min_noise_ceiling temperature
+        tau min_noise_ceiling temperature scores
         """,
     )
 )

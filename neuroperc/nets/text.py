@@ -224,10 +224,11 @@ class _Layer(nn.Module):
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         """Attend to real tokens, then transform; add and normalise after each."""
-        own, out = self.attention["self"], self.attention["output"]
-        q, k, v = (own[n](x).unflatten(2, (self.n_heads, -1)).transpose(1, 2) for n in ("query", "key", "value"))  # type: ignore[index]
+        own: Any = self.attention["self"]
+        out: Any = self.attention["output"]
+        q, k, v = (own[n](x).unflatten(2, (self.n_heads, -1)).transpose(1, 2) for n in ("query", "key", "value"))
         seen = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=real).transpose(1, 2).flatten(2)
-        x = out["LayerNorm"](x + out["dense"](seen))  # type: ignore[index]
+        x = out["LayerNorm"](x + out["dense"](seen))
         wide = nn.functional.gelu(self.intermediate["dense"](x))
         found: Tensor = self.output["LayerNorm"](x + self.output["dense"](wide))
         return found
