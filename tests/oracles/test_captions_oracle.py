@@ -124,7 +124,7 @@ def test_a_sentence_that_has_ended_takes_one_place_only():
     table = torch.eye(5)
     chance = torch.tensor([after_a, after_b, after_c, after_stop, start]).log()
     captioner = PrefixCaptioner(lambda x: x[:, None], lambda ids: table[ids], lambda x: x @ chance,
-                                lambda ids: "".join("abc."[i] for i in ids), stop=3, n_beams=2, max_tokens=6)  # fmt: skip
+    start, after_a, after_b, after_c = [0.4, 0.05, 0.05, 0.5], [0.2, 0.2, 0.4, 0.2], [0.25] * 4, [1e-6, 1e-6, 1, 1e-6]
     assert captioner(table[4:]) == ["accccc"]  # mean log-probability -0.31; "." alone has -0.69
 
 
