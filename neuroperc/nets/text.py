@@ -197,7 +197,7 @@ class TextEncoder(nn.Module):
         padding = self.tokenizer.vocabulary["[PAD]"]
         tokens = torch.tensor([row + [padding] * (longest - len(row)) for row in ids], device=at)
         real = torch.tensor([[1.0] * len(row) + [0.0] * (longest - len(row)) for row in ids], device=at)
-        e = self.embeddings
+        e: Any = self.embeddings
         x = e["word_embeddings"](tokens) + e["position_embeddings"](torch.arange(longest, device=at))
         x = e["LayerNorm"](x + e["token_type_embeddings"].weight[0])
         for layer in self.encoder["layer"]:  # type: ignore[attr-defined]

@@ -119,12 +119,12 @@ def test_a_narrow_beam_is_that_of_one_sentence_at_a_time(n_beams):
 
 def test_a_sentence_that_has_ended_takes_one_place_only():
     """A beam of two must not fill with continuations of a finished sentence, or the better one is lost."""
-    start, after_a, after_b, after_c = [0.4, 0.05, 0.05, 0.5], [0.2, 0.2, 0.4, 0.2], [0.25] * 4, [1e-6, 1e-6, 1.0, 1e-6]
-    after_stop = [1e-6, 1.0, 1e-6, 1e-6]
-    table = torch.eye(5)
-    chance = torch.tensor([after_a, after_b, after_c, after_stop, start]).log()
-    captioner = PrefixCaptioner(lambda x: x[:, None], lambda ids: table[ids], lambda x: x @ chance,
-    start, after_a, after_b, after_c = [0.4, 0.05, 0.05, 0.5], [0.2, 0.2, 0.4, 0.2], [0.25] * 4, [1e-6, 1e-6, 1, 1e-6]
+    rows = {"a": [0.2, 0.2, 0.4, 0.2], "b": [0.25] * 4, "c": [1e-6, 1e-6, 1.0, 1e-6], ".": [1e-6, 1.0, 1e-6, 1e-6]}
+    chance = torch.tensor([*rows.values(), [0.4, 0.05, 0.05, 0.5]]).log()  # the last: at the start
+    table, decode = torch.eye(5), lambda ids: "".join("abc."[i] for i in ids)
+    captioner = PrefixCaptioner(
+        lambda x: x[:, None], lambda ids: table[ids], lambda x: x @ chance, decode, stop=3, n_beams=2, max_tokens=6
+    )
     assert captioner(table[4:]) == ["accccc"]  # mean log-probability -0.31; "." alone has -0.69
 
 
