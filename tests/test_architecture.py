@@ -42,6 +42,7 @@ UNITLESS = frozenset(
         concentration probability temperature progress limits first_factor final_factor entry_dropout block_dropout
         null_share prior_weight mixing_share guidance contrast_weight shares
         tau min_noise_ceiling temperature
+        tau min_noise_ceiling temperature scores
         """,
     )
 )

@@ -197,7 +197,7 @@ class TextEncoder(nn.Module):
         padding = self.tokenizer.vocabulary["[PAD]"]
         tokens = torch.tensor([row + [padding] * (longest - len(row)) for row in ids], device=at)
         real = torch.tensor([[1.0] * len(row) + [0.0] * (longest - len(row)) for row in ids], device=at)
-        e = self.embeddings
+        e: Any = self.embeddings
         x = e["word_embeddings"](tokens) + e["position_embeddings"](torch.arange(longest, device=at))
         x = e["LayerNorm"](x + e["token_type_embeddings"].weight[0])
         for layer in self.encoder["layer"]:  # type: ignore[attr-defined]
@@ -224,10 +224,11 @@ class _Layer(nn.Module):
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
         """Attend to real tokens, then transform; add and normalise after each."""
-        own, out = self.attention["self"], self.attention["output"]
-        q, k, v = (own[n](x).unflatten(2, (self.n_heads, -1)).transpose(1, 2) for n in ("query", "key", "value"))  # type: ignore[index]
+        own: Any = self.attention["self"]
+        out: Any = self.attention["output"]
+        q, k, v = (own[n](x).unflatten(2, (self.n_heads, -1)).transpose(1, 2) for n in ("query", "key", "value"))
         seen = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=real).transpose(1, 2).flatten(2)
-        x = out["LayerNorm"](x + out["dense"](seen))  # type: ignore[index]
+        x = out["LayerNorm"](x + out["dense"](seen))
         wide = nn.functional.gelu(self.intermediate["dense"](x))
         found: Tensor = self.output["LayerNorm"](x + self.output["dense"](wide))
         return found

@@ -81,16 +81,17 @@ def test_the_closed_form_is_scikit_learns():
 
 
 class Sentences:
-    """A language model of 4 words whose next word hangs on the last word and on the prefix."""
+    """A language model of 4 words whose next word hangs on the last word, its place and the prefix."""
 
     def __init__(self, seed):
         rng = np.random.default_rng(seed)
         self.table = torch.from_numpy(np.eye(4, 6)).float()
         self.first = torch.from_numpy(rng.normal(size=(6, 4))).float()
         self.next = torch.from_numpy(2 * rng.normal(size=(6, 4))).float()
+        self.place = torch.from_numpy(rng.normal(size=(8, 4))).float()  # so that no two sentences tie
 
     def logits(self, x):
-        return x @ self.next + (x[:, :1] @ self.first)
+        return x @ self.next + x[:, :1] @ self.first + self.place[: x.shape[1]]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -103,6 +104,37 @@ def test_a_wide_beam_finds_the_best_of_all_sentences(seed):
     for row, said in zip(prefix, captioner(prefix), strict=True):
         best = max(_sentences(n_words, longest, stop), key=lambda s: _score(model, row, s))
         assert said == captioner.decode(list(best))
+
+
+@pytest.mark.parametrize("n_beams", [1, 2, 3])
+def test_a_narrow_beam_is_that_of_one_sentence_at_a_time(n_beams):
+    """Sentences that have ended keep one place in the beam, and a batch is the same as its rows."""
+    for seed in range(12):
+        model, prefix = Sentences(seed), torch.from_numpy(np.random.default_rng(seed).normal(size=(5, 6))).float()
+        captioner = PrefixCaptioner(lambda x: x[:, None], lambda ids, m=model: m.table[ids], model.logits,
+                                    lambda ids: "".join("abc."[i] for i in ids), stop=3, n_beams=n_beams,
+                                    max_tokens=6)  # fmt: skip
+        assert captioner(prefix) == [captioner.decode(_one_beam(model, row, n_beams, 6, 3)) for row in prefix]
+
+
+def test_a_sentence_that_has_ended_takes_one_place_only():
+    """A beam of two must not fill with continuations of a finished sentence, or the better one is lost."""
+    rows = {"a": [0.2, 0.2, 0.4, 0.2], "b": [0.25] * 4, "c": [1e-6, 1e-6, 1.0, 1e-6], ".": [1e-6, 1.0, 1e-6, 1e-6]}
+    chance = torch.tensor([*rows.values(), [0.4, 0.05, 0.05, 0.5]]).log()  # the last: at the start
+    table, decode = torch.eye(5), lambda ids: "".join("abc."[i] for i in ids)
+    captioner = PrefixCaptioner(
+        lambda x: x[:, None], lambda ids: table[ids], lambda x: x @ chance, decode, stop=3, n_beams=2, max_tokens=6
+    )
+    assert captioner(table[4:]) == ["accccc"]  # mean log-probability -0.31; "." alone has -0.69
+
+
+def _one_beam(model, row, n_beams, longest, stop):
+    beams = [()]
+    for _ in range(longest):
+        longer = [b for b in beams if b and b[-1] == stop]
+        longer += [(*b, word) for b in beams if not b or b[-1] != stop for word in range(4)]
+        beams = sorted(longer, key=lambda s: -_score(model, row, s))[:n_beams]
+    return list(beams[0])
 
 
 def _sentences(n_words, longest, stop):
