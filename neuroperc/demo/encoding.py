@@ -106,7 +106,7 @@ def _session(folder: Path, pictures: StimulusSet) -> xr.DataArray:
 
 
 def _record(net: Net, pictures: StimulusSet, scene: Scene) -> dict[str, xr.DataArray]:
-    net.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.net.to(memory_format=torch.channels_last)
     found = record(net, pictures, list(_LAYERS), dtype="float16", device=scene.image.device, progress=scene.progress)
     return {name: found.isel(neuroid=found["layer"].values == name) for name in _LAYERS}
 

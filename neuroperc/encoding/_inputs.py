@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from .._check import as_rng, check, fail, one_of
@@ -163,7 +164,6 @@ def take_layers(layers: Any, by: str, target: xr.DataArray) -> tuple[list[Layer]
     """Return the layers in the rows of the target, and how many of their stimuli the target does not have."""
     found, unused = [], 0
     for name, source, columns in _named(layers, by):
-        check_responses(source[:0])  # the labels; values are read once, where NaN and infinity are looked for too
         check(
             "time" not in source.dims, f"layer {name}", "without a time axis", source.dims, "Average over time first."
         )
@@ -177,6 +177,8 @@ def take_layers(layers: Any, by: str, target: xr.DataArray) -> tuple[list[Layer]
 def _named(layers: Any, by: str) -> list[tuple[str, xr.DataArray, slice | np.ndarray]]:
     if isinstance(layers, Mapping):
         check(layers, "layers", "at least one", "none")
+        for source in layers.values():
+            check_responses(source[:0])  # labels only: values are read once, where NaN and infinity are looked for too
         return [(str(k), v, slice(0, int(v.sizes.get("neuroid", 0)))) for k, v in layers.items()]
     check(isinstance(layers, xr.DataArray), "layers", "a Responses or a mapping to such", type(layers).__name__)
     check_responses(layers[:0])
@@ -186,9 +188,9 @@ def _named(layers: Any, by: str) -> list[tuple[str, xr.DataArray, slice | np.nda
         return [("features", layers, slice(0, layers.sizes["neuroid"]))]
     labels = layers.coords[by].values
     check(labels.ndim == 1 and labels.size, "by", "one label a unit", by)
-    known, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    inverse, known = pd.factorize(labels)  # by hash: millions of names are slow to sort
     found: list[tuple[str, xr.DataArray, slice | np.ndarray]] = []
-    for i in np.argsort(first):
+    for i in range(len(known)):
         columns = np.flatnonzero(inverse == i)
         whole = columns[-1] - columns[0] + 1 == len(columns)
         found.append((str(known[i]), layers, slice(int(columns[0]), int(columns[-1]) + 1) if whole else columns))

@@ -236,6 +236,7 @@ def _every_cell(
     made: list[Any] = [cells.read(key) for key in keys]
     missing = [i for i, cell in enumerate(made) if cell is None]
     bar.update(len(layers) - len(missing))
+    new: Iterator[tuple[int, dict[str, np.ndarray]]]
     if client is None:
         new = ((i, compute_cell(layers[i], target, splits, how)) for i in missing)
     else:
