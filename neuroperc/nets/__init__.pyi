@@ -1,7 +1,7 @@
 from .observers import OBSERVERS as OBSERVERS
-from .observers import Observer as Observer
-from .observers import REGIONS as REGIONS
 from .observers import REGION_LAYERS as REGION_LAYERS
+from .observers import REGIONS as REGIONS
+from .observers import Observer as Observer
 from .observers import region_layers as region_layers
 from .preprocess import Preprocess as Preprocess
 from .stories import TinyLM as TinyLM
