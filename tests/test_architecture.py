@@ -41,8 +41,7 @@ UNITLESS = frozenset(
         accuracy scale slice_time_ref outside negative_gain
         concentration probability temperature progress limits first_factor final_factor entry_dropout block_dropout
         null_share prior_weight mixing_share guidance contrast_weight shares
-        tau min_noise_ceiling temperature
-        tau min_noise_ceiling temperature scores
+        tau min_noise_ceiling scores tv max_change
         """,
     )
 )

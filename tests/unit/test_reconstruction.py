@@ -31,7 +31,8 @@ def test_planted_pictures_come_back_and_guesses_stand_at_chance(found):
     assert mean.loc["mean image", "n_way"] == pytest.approx(1 / 12, abs=1e-12) == found.chance()
     assert mean.loc["reconstruction", "pixcorr_low"] < mean.loc["reconstruction", "pixcorr"]
     assert np.isnan(mean.loc["encoding model", "pixcorr"])
-    assert mean.loc["nearest image", "n_way"] < 0.1  # the shown picture was not among the training ones
+    # The shown picture was not among the training ones; the nearest of them says less than the reconstruction.
+    assert mean.loc["nearest image", "n_way"] < 0.5 * mean.loc["reconstruction", "n_way"]
     share = [found.identification(n).mean() for n in (2, 5, 12)]
     assert share[0] > share[1] >= share[2] == pytest.approx(found.of("reconstruction")["n_way"].mean())
     np.testing.assert_allclose(found.identification(2), found.of("reconstruction")["two_way"])
