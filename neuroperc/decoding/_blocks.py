@@ -109,7 +109,8 @@ def _on_workers(
     from distributed import as_completed
 
     workers = max(1, len(client.scheduler_info()["workers"]))
-    everywhere = client.scatter(list(shared), broadcast=True)
+    # Names of their own: those of equal content would be shared with an earlier call, whose end could drop them.
+    everywhere = client.scatter(list(shared), broadcast=True, hash=False)
     waiting, places = iter(todo), {}
 
     def submit() -> Any:

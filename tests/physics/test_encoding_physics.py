@@ -150,7 +150,7 @@ def test_crossed_intervals_cover_the_true_score_and_split_errors_do_not():
     spec = importlib.util.spec_from_file_location("score_coverage", EXPERIMENTS / "score_coverage.py")
     experiment = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(experiment)
-    config = experiment.Config(500, 100, 40, 30, 4, 10, 300, ("shuffle",), 0)
+    config = experiment.Config(500, 100, 40, 30, 4, 10, 400, ("shuffle",), 0)  # the paper profile's
     values = experiment.run(config).values
     assert 0.93 <= values["crossed_signed_shuffle"] <= 0.97
     assert 0.93 <= values["crossed_r_shuffle"] <= 0.97
