@@ -133,7 +133,7 @@ def identification_curve(
     if first:
         ax.plot(x, 1 / x, ":", color=COLORS["grey"], label="chance")
     ax.set(xlabel="candidates", ylabel="share identified", ylim=(0, 1.02))
-    ax.legend()
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncol=2, borderaxespad=0.2)
     return ax
 
 

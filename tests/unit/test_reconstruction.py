@@ -34,7 +34,7 @@ def test_planted_pictures_come_back_and_guesses_stand_at_chance(found):
     # The shown picture was not among the training ones; the nearest of them says less than the reconstruction.
     assert mean.loc["nearest image", "n_way"] < 0.5 * mean.loc["reconstruction", "n_way"]
     share = [found.identification(n).mean() for n in (2, 5, 12)]
-    assert share[0] > share[1] >= share[2] == pytest.approx(found.of("reconstruction")["n_way"].mean())
+    assert share[0] >= share[1] >= share[2] == pytest.approx(found.of("reconstruction")["n_way"].mean())
     np.testing.assert_allclose(found.identification(2), found.of("reconstruction")["two_way"])
 
 
