@@ -179,7 +179,8 @@ def _example(pictures: npc.StimulusSet, config: Config) -> dict[str, Any]:
     one = pictures[len(pictures) // 3][None]
     control, _ = matched_blur(blur, pictures)
     codes = [
-        npc.color.linear_to_srgb(x[0]).mul(255).round().int().permute(1, 2, 0) for x in (one, blur(one), control(one))
+        npc.color.linear_to_srgb(x[0]).mul(255).round().clamp(0, 255).int().permute(1, 2, 0)
+        for x in (one, blur(one), control(one))
     ]
     return dict(zip(("plain", f"foveated, {name}", "control"), codes, strict=True))
 

@@ -100,7 +100,7 @@ def _search(
     model: Any, trials: pd.DataFrame, folder: Path, config: Config, name: str, progress: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame, Display]:
     fixations, done, display = [], [], None
-    for picture, part in trials.groupby("stimulus_id"):
+    for k, (picture, part) in enumerate(trials.groupby("stimulus_id")):
         row = part.iloc[0]
         shown = _picture(folder / f"{picture}.jpg", row, config)
         display = shown.display
@@ -109,7 +109,8 @@ def _search(
             place = Path(__file__).parent / ".progress" / f"interiors_models-{config.px_per_deg:g}-{config.seed}"
             place.mkdir(parents=True, exist_ok=True)
             kept = place / f"{name}-{picture}.json"
-        one = simulate(model, shown, rng=config.seed, budget=ALLOWED, checkpoint=kept, progress=progress)
+        seed = config.seed + k if name == "chance" else config.seed  # the others draw nothing
+        one = simulate(model, shown, rng=seed, budget=ALLOWED, checkpoint=kept, progress=progress)
         for table, tables in zip(one, (fixations, done), strict=True):
             tables.append(table.assign(trial=len(done)))
     return pd.concat(fixations, ignore_index=True), pd.concat(done, ignore_index=True), display
@@ -176,14 +177,15 @@ def plot(result: Result) -> Figure:
         for who, (label, color) in looks.items():
             if who not in result.data["curves"]:
                 continue
-            mean, low, high = np.array(result.data["curves"][who]).T
+            mean, *ends = np.array(result.data["curves"][who]).T
             curves.plot(mean, color=color, label=label)
-            curves.fill_between(range(len(mean)), low, high, color=color, alpha=0.15, linewidth=0)
+            curves.fill_between(range(len(mean)), *ends, color=color, alpha=0.15, linewidth=0)
             median = result.values["median_saccade_deg"][who]
-            text = f"{label}, median {median:.1f} deg"
+            low, high = result.data["median_intervals"][who]
+            text = f"{label}: median {median:.1f} deg ({low:.1f} to {high:.1f})"
             sizes.step(middle, result.data["histograms"][who], where="mid", color=color, label=text)
-        curves.set(xlabel="saccades", ylabel="share of targets found", ylim=(0, 1), title="found within k saccades")
-        sizes.set(xlabel="saccade (deg)", ylabel="share of saccades", title="saccade sizes")
-        curves.legend(fontsize=6.5)
-        sizes.legend(fontsize=6.5)
+        curves.set(xlabel="saccades", ylabel="share of targets found", ylim=(0, 1))
+        sizes.set(xlabel="saccade (deg)", ylabel="share of saccades")
+        for ax in (curves, sizes):
+            ax.legend(fontsize=6.5, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
     return canvas
