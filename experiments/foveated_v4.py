@@ -172,16 +172,14 @@ def _profile(scores: xr.Dataset) -> dict[str, Any]:
 
 
 def _example(pictures: npc.StimulusSet, config: Config) -> dict[str, Any]:
-    """Return one picture as the network sees it in the first view: plain, foveated, control (code values)."""
+    """Return one picture as the network sees it in the first view: plain, foveated, control (grey, code values)."""
     name, size_deg, gaze_deg = config.views[0]
     display = npc.Display.from_px_per_deg(PX / size_deg, resolution_px=(PX, PX))
     blur = FoveatedBlur(display, model="half_resolution", fixation_deg=(gaze_deg, 0.0))
     one = pictures[len(pictures) // 3][None]
     control, _ = matched_blur(blur, pictures)
-    codes = [
-        npc.color.linear_to_srgb(x[0]).mul(255).round().clamp(0, 255).int().permute(1, 2, 0)
-        for x in (one, blur(one), control(one))
-    ]
+    grey = [npc.color.luminance(x)[0, 0] for x in (one, blur(one), control(one))]
+    codes = [npc.color.linear_to_srgb(x).mul(255).round().clamp(0, 255).int() for x in grey]
     return dict(zip(("plain", f"foveated, {name}", "control"), codes, strict=True))
 
 
@@ -190,7 +188,7 @@ def plot(result: Result) -> Figure:
     with npplot.style():
         canvas = npplot.figure(1, 5, width_in=2.3, height_in=2.9)
         for ax, (name, codes) in zip(canvas.axes[:3], result.data["example"].items(), strict=True):
-            ax.imshow(np.asarray(codes, dtype=np.uint8))
+            ax.imshow(np.asarray(codes), cmap="gray", vmin=0, vmax=255)
             ax.set_title(name)
             ax.set_axis_off()
         layers, first = result.data["layers"], list(result.data["shown"])[:3]
