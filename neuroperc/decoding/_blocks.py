@@ -14,10 +14,10 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .._check import atomic_path, check, fail, integer
+from ..recording.cluster import spread
 
 Task = Callable[..., np.ndarray]
 _MANIFEST = "blocks.json"
-_AHEAD = 2  # blocks a worker has waiting
 
 
 @dataclass(frozen=True)
@@ -105,31 +105,28 @@ def _here(
 def _on_workers(
     task: Task, values: np.ndarray, todo: list[Any], shared: tuple[Any, ...], client: Any
 ) -> Iterator[tuple[Any, ...]]:
-    """Keep a few blocks a worker on the way, so that neither side holds all voxels."""
-    from distributed import as_completed
+    """Let the workers do it; a few blocks are on the way, so that neither side holds all voxels."""
+    for at, result in spread(client, _fit_one, _Columns(values, todo), shared=(task, shared)):
+        i, _, path = todo[at]
+        yield i, path, result
 
-    workers = max(1, len(client.scheduler_info()["workers"]))
-    # Names of their own: those of equal content would be shared with an earlier call, whose end could drop them.
-    everywhere = client.scatter(list(shared), broadcast=True, hash=False)
-    waiting, places = iter(todo), {}
 
-    def submit() -> Any:
-        item = next(waiting, None)
-        if item is None:
-            return None
-        future = client.submit(task, np.ascontiguousarray(values[:, item[1]]), *everywhere, pure=False)
-        places[future.key] = item
-        return future
+class _Columns(Sequence[np.ndarray]):
+    """The voxels of each block, read when they are asked for."""
 
-    first = [submit() for _ in range(_AHEAD * workers)]
-    running = as_completed([future for future in first if future is not None])
-    for future in running:
-        i, _, path = places.pop(future.key)
-        yield i, path, future.result()
-        future.release()
-        following = submit()
-        if following is not None:
-            running.add(following)
+    def __init__(self, values: np.ndarray, todo: list[Any]) -> None:
+        self.values, self.todo = values, todo
+
+    def __len__(self) -> int:
+        return len(self.todo)
+
+    def __getitem__(self, at: Any) -> Any:
+        return np.ascontiguousarray(self.values[:, self.todo[at][1]])
+
+
+def _fit_one(shared: tuple[Task, tuple[Any, ...]], block: np.ndarray) -> np.ndarray:
+    task, rest = shared
+    return task(block, *rest)
 
 
 def block_step(n_bytes_each: int, voxels_per_batch: int | None, free_bytes: float) -> int:

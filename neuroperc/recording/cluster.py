@@ -5,6 +5,7 @@ Dask is imported here only, and only when a `client` is given.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -41,7 +42,7 @@ def spread(
     while left:
         threads = sum(client.nthreads().values())
         check(threads > 0, "client", "a cluster with workers", "none", "Start some: cluster.scale(2).", RuntimeError)
-        there = client.scatter(shared, broadcast=True, hash=False)
+        there = _everywhere(client, shared)
         waiting, queue = sorted(left, reverse=True), as_completed()
         asked: dict[Any, int] = {}
         while waiting and len(asked) < _AHEAD * threads:
@@ -58,6 +59,19 @@ def spread(
                 continue
             left.discard(index)
             yield index, found[0]
+
+
+def _everywhere(client: Any, shared: Any) -> Any:
+    """Send to all workers, again when one of them dies meanwhile."""
+    for attempt in range(_TRIES):
+        try:
+            # A name of its own: that of equal content would be shared with an earlier call, whose end could drop it.
+            return client.scatter(shared, broadcast=True, hash=False)
+        except OSError:  # distributed's closed connection is one
+            if attempt == _TRIES - 1:
+                raise
+            time.sleep(0.2 * (attempt + 1))  # until the scheduler knows
+    return None
 
 
 def _ask(
