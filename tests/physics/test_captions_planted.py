@@ -1,6 +1,6 @@
 """On planted voxels: the noun comes back, nothing comes back when stimuli are shuffled, SGD finds what ridge finds.
 
-Seen red: labels of the encoder in another order; a control that forgets to shuffle; a rate that does not fall.
+Seen red: labels of the encoder in another order; a control that forgets to shuffle.
 """
 
 import numpy as np
