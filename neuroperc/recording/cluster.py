@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from .._check import check
@@ -63,15 +65,13 @@ def spread(
 
 def _everywhere(client: Any, shared: Any) -> Any:
     """Send to all workers, again when one of them dies meanwhile."""
-    for attempt in range(_TRIES):
-        try:
-            # A name of its own: that of equal content would be shared with an earlier call, whose end could drop it.
-            return client.scatter(shared, broadcast=True, hash=False)
-        except OSError:  # distributed's closed connection is one
-            if attempt == _TRIES - 1:
-                raise
-            time.sleep(0.2 * (attempt + 1))  # until the scheduler knows
-    return None
+    # A name of its own: that of equal content would be shared with an earlier call, whose end could drop it.
+    send = partial(client.scatter, shared, broadcast=True, hash=False)
+    for attempt in range(1, _TRIES):
+        with suppress(OSError):  # distributed's closed connection is one
+            return send()
+        time.sleep(0.2 * attempt)  # until the scheduler knows
+    return send()
 
 
 def _ask(

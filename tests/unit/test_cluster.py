@@ -138,6 +138,24 @@ class Broken(torch.nn.Module):
         return self._modules["0"](x * float("nan"))
 
 
+def test_a_worker_that_dies_while_shared_data_is_sent(client, monkeypatch):
+    send, tries = client.scatter, []
+
+    def sometimes(*args, **kwargs):
+        tries.append(kwargs["hash"])
+        if len(tries) < 3:
+            raise OSError("stream is closed")
+        return send(*args, **kwargs)
+
+    monkeypatch.setattr(client, "scatter", sometimes)
+    assert dict(spread(client, lambda shared, item: shared * item, [1, 2], shared=3)) == {0: 3, 1: 6}
+    assert tries == [False] * 3
+    monkeypatch.setattr("time.sleep", lambda s: None)
+    monkeypatch.setattr(client, "scatter", lambda *_, **__: (_ for _ in ()).throw(OSError("no worker answers")))
+    with pytest.raises(OSError, match="no worker answers"):
+        list(spread(client, lambda shared, item: item, [1], shared=3))
+
+
 def test_a_client_is_a_client():
     units = model()
     with pytest.raises(TypeError, match=r"client must be a connected distributed.Client, got tcp://.*dask_jobqueue"):
@@ -173,21 +191,22 @@ def test_finished_parts_of_a_layer_outlive_the_client(client, tmp_path, monkeypa
     xr.testing.assert_identical(npc.encoding.benchmark(units, v4, store=tmp_path, **settings), resumed)
 
 
-def slow_square(shared, item):
-    import time
-
-    time.sleep(0.3)
-    flag = shared[0]
-    if item == 3 and not os.path.exists(flag):  # noqa: PTH110
-        with open(flag, "w"):  # noqa: PTH123
-            pass
-        os._exit(9)
-    return shared[1][item] ** 2
-
-
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_loses_nothing(tmp_path):
     """Processes this time, and one of them dies at its fourth piece of work; the other takes over."""
+
+    def slow_square(shared, item):  # inside, so that it is sent by value: workers cannot import the tests
+        import os
+        import time
+
+        time.sleep(0.3)
+        flag = shared[0]
+        if item == 3 and not os.path.exists(flag):  # noqa: PTH110
+            with open(flag, "w"):  # noqa: PTH123
+                pass
+            os._exit(9)
+        return shared[1][item] ** 2
+
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as two,
