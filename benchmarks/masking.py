@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import interleave, write
+from benchmarks.timing import interleave, peak_mib, write
 
 GRID = (81, 104, 83)
 N_VOXELS = 15_724  # nsdgeneral of subject 1
@@ -79,15 +79,9 @@ def measure_peak(who: str, file: Path, n_volumes: int) -> None:
     small = make_small(file)
     ours(small, 1) if who == "neuroperc" else globals()["nilearn"](small)
     Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far, which a child also inherits
-    before = high_water_mb()
+    before = peak_mib()
     ours(file, n_volumes) if who == "neuroperc" else globals()["nilearn"](file)
-    print(high_water_mb() - before)
-
-
-def high_water_mb() -> float:
-    """Peak resident memory of this process."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    print(peak_mib() - before)
 
 
 def make_small(file: Path) -> Path:

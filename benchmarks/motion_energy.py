@@ -5,7 +5,6 @@ Ratios are of CPU time on one thread. pymoten makes its filters at every call; o
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from typing import Any
 import moten
 import numpy as np
 import torch
-from timing import interleave, write
+from timing import interleave, peak_mib, write
 
 from neuroperc.motion import MotionEnergy
 
@@ -74,13 +73,13 @@ def minute(fps: int = 24, seconds: int = 60) -> dict[str, Any]:
         for _ in range(fps * seconds // 24):
             yield noise
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    before = peak_mib() * 2**20 / 1e6
     pyramid = MotionEnergy.pyramid((576, 1024), fps)
     began, frames = time.process_time(), 0
     for made in pyramid.stream(parts()):
         frames += len(made)
     spent = time.process_time() - began
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 - before
+    grown = peak_mib() * 2**20 / 1e6 - before
     return {"frames": frames, "filters": len(pyramid.filters), "cpu_s": spent, "frames_per_s": frames / spent,
             "memory_mb": grown, "bank_mb": pyramid.n_bytes / 1e6}  # fmt: skip
 

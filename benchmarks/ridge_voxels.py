@@ -25,14 +25,14 @@ ALPHAS = np.logspace(0, 5, 10)
 RUNS = np.arange(N) // (N // 5)
 _BACKENDS = ("numpy", "torch")
 _PEAK = """
-import resource
 from benchmarks.ridge_voxels import ALPHAS, RUNS, simulated
+from benchmarks.timing import peak_mib
 from neuroperc.regression import RidgeCV
 x, y = simulated()
 RidgeCV(ALPHAS).fit(x[:50], y[:50, :5])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_mib()
 RidgeCV(ALPHAS).fit(x, y, groups={groups})
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(peak_mib() - before)
 """
 
 
@@ -79,7 +79,7 @@ def agreement() -> dict[str, float]:
     return {"same_penalty": float(same.mean()), "largest_difference_of_weights": float(apart)}
 
 
-def peak_mib(groups: str) -> float:
+def extra_peak_mib(groups: str) -> float:
     """Return by how much a fit raises the peak of memory, in a fresh process."""
     code = _PEAK.format(groups=groups)
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -103,7 +103,7 @@ def main(repeats: int) -> None:
         "scikit-learn leave one out / ours": {k: one["scikit-learn leave one out"][k] / single[k] for k in best},
         "two threads / one, wall": {n: two[n]["wall_ms"] / one[n]["wall_ms"] for n in fast},
     }
-    peaks = {"5 folds": peak_mib("RUNS"), "leave one out": peak_mib("None")}
+    peaks = {"5 folds": extra_peak_mib("RUNS"), "leave one out": extra_peak_mib("None")}
     row = {"case": f"{N}x{P}->{VOXELS}, {len(ALPHAS)} penalties", "one_thread": one, "two_threads": two,
            "ratios": ratios, "extra_peak_mib": peaks, "against_himalaya": agreement()}  # fmt: skip
     print(json.dumps(row, indent=1))

@@ -6,7 +6,6 @@ Run: python -m benchmarks.voxel_blocks [voxels]    (all: a file of 800 MB in the
 from __future__ import annotations
 
 import json
-import resource
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing import write
+from benchmarks.timing import peak_mib, write
 
 TRIALS, FEATURES, VOXELS, BATCH = 1000, 512, 200_000, 4096
 
@@ -46,9 +45,8 @@ def fit(folder: Path) -> None:
     alphas = np.logspace(-2, 4, 10)
     found = encode_voxels(np.load(folder / "features.npy"), responses, alphas=alphas, store=folder / "store",
                           voxels_per_batch=BATCH, progress=True)  # fmt: skip
-    usage = resource.getrusage(resource.RUSAGE_SELF)
     anonymous = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon")]
-    told = {"peak_rss_mib": usage.ru_maxrss / 1024, "anonymous_at_the_end": anonymous, "cpu_s": usage.ru_utime,
+    told = {"peak_rss_mib": peak_mib(), "anonymous_at_the_end": anonymous, "cpu_s": time.process_time(),
             "mean_r": float(found.r.mean())}  # fmt: skip
     print(json.dumps(told))
 

@@ -20,7 +20,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 import neuroperc as npc
-from benchmarks.timing import RESULTS, write
+from benchmarks.timing import RESULTS, peak_mib, write
 
 UNITS = 775_488
 _BLOCK = 4096
@@ -64,23 +64,17 @@ def study(n: int, units: int = UNITS, n_neurons: int = 50) -> tuple[xr.DataArray
     return xr.DataArray(lazy, coords=coords, attrs={"units": "a.u.", "source": "generated"}), v4
 
 
-def peak_gb() -> float:
-    """Return the most memory that this process has held; ru_maxrss would begin with its parent's."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024 / 1e9
-
-
 def child(n: int, units: int, estimator: Any) -> dict[str, Any]:
     """Score one case in this process and return what it took."""
     features, v4 = study(n, units)
-    before = peak_gb()
+    before = peak_mib()
     wall, cpu = time.perf_counter(), time.process_time()
     scores = npc.encoding.benchmark({"wide": features}, v4, estimator=estimator, n_resamples=0)
     spent = time.perf_counter() - wall, time.process_time() - cpu
     activations_gb = 4 * n * units / 1e9
     return {
         "case": f"{estimator} {n}x{units}->50", "n": n, "units": units, "estimator": estimator,
-        "peak_gb": peak_gb(), "imports_gb": before,
+        "peak_gb": peak_mib() * 2**20 / 1e9, "imports_gb": before * 2**20 / 1e9,
         "wall_s": spent[0], "cpu_s": spent[1], "activations_gb": activations_gb,
         "seven_times_activations_gb": 7 * activations_gb, "median_r": float(np.nanmedian(scores["raw"])),
         "score": float(scores["aggregate"][0]),

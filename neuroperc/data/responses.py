@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 import scipy.sparse
 import xarray as xr
 from numpy.typing import ArrayLike
@@ -177,13 +178,12 @@ def _check_finite(responses: xr.DataArray) -> None:
 def _check_neuroid_ids(responses: xr.DataArray) -> None:
     """One neuroid is one (subject-free) name: unique, or unique within `layer`."""
     ids = responses.coords["neuroid_id"].values
-    keys = np.unique(ids, return_inverse=True)[1]
+    keys = pd.factorize(ids)[0].astype(np.int64)  # hashing: millions of names take seconds to sort
     if "layer" in responses.coords and responses.coords["layer"].dims == ("neuroid",):
-        layers = np.unique(responses.coords["layer"].values, return_inverse=True)[1]
-        keys = keys + layers * (keys.max(initial=0) + 1)
-    first, counts = np.unique(keys, return_index=True, return_counts=True)[1:]
-    if counts.size and counts.max() > 1:
-        name = ids[first[counts.argmax()]]
+        keys += pd.factorize(responses.coords["layer"].values)[0] * (keys.max(initial=0) + 1)
+    counts = pd.Series(keys).value_counts(sort=False)
+    if len(counts) and counts.max() > 1:
+        name = ids[np.flatnonzero(keys == counts.idxmax())[0]]
         fail("neuroid_id", "unique (within layer)", f"'{name}' {counts.max()} times", "Rename the copies.")
 
 

@@ -6,7 +6,6 @@ Memory beyond the projections is one batch of columns and the inverses of a few 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 
@@ -41,31 +40,37 @@ def left_out_errors(
     errors = np.empty((len(alphas), t))
     step = max(1, _INVERSE_BYTES // (8 * sum(b.shape[0] * b.shape[1] ** 2 for b in blocks)))
     for first in range(0, len(alphas), step):
-        some = range(first, min(first + step, len(alphas)))
-        inverses = [[_inverse(left, shares[a], start, rows) for rows in blocks] for a in some]
-        for columns in batches(n, t):
-            y = None if spanned else take(columns)
-            for a, each in zip(some, inverses, strict=True):
-                residual = left @ (factors[a][:, None] * on_axes[:, columns])
-                residual = residual if y is None else np.add(residual, y, out=residual)
-                errors[a, columns] = sum(_squares(residual, r, i) for r, i in zip(blocks, each, strict=True)) / n
+        some = slice(first, min(first + step, len(alphas)))
+        inverses = [_inverses(left, shares[some], start, rows) for rows in blocks]
+        for columns in batches(n * (some.stop - first), t):
+            shrunk = factors[some].T[:, :, None] * on_axes[:, None, columns]  # penalties side by side: one wide product
+            residual = (left @ shrunk.reshape(len(shrunk), -1)).reshape(n, *shrunk.shape[1:])
+            if not spanned:
+                residual += take(columns)[:, None]
+            errors[some, columns] = sum(_squares(residual, r, i) for r, i in zip(blocks, inverses, strict=True)) / n
     return errors
 
 
-def _inverse(left: np.ndarray, share: np.ndarray, start: float, rows: np.ndarray) -> Any:
-    """Return R_gg⁻¹ of groups (g, size): (g, size, size), or (g,) when each is one row."""
-    n, own = len(left), left[rows].astype(np.float64)
-    if rows.shape[1] == 1:
-        return (1 / (start * (1 - 1 / n) + (own[:, 0] * own[:, 0]) @ share)).astype(left.dtype)
-    inside = (own * share) @ own.swapaxes(-1, -2) + start * (np.eye(rows.shape[1]) - 1 / n)
-    return np.linalg.inv(inside).astype(left.dtype)
+def _inverses(left: np.ndarray, shares: np.ndarray, start: float, rows: np.ndarray) -> np.ndarray:
+    """Return R_gg⁻¹ of groups (g, size) at each penalty: (penalties, g, size, size), or (g, penalties) of one row."""
+    n, size = len(left), rows.shape[1]
+    if size == 1:
+        squares = np.square(left if _all_in_turn(rows, n) else left[rows[:, 0]], dtype=np.float64)
+        return np.asarray((1 / (start * (1 - 1 / n) + squares @ shares.T)).astype(left.dtype))
+    own, rest = left[rows].astype(np.float64), start * (np.eye(size) - 1 / n)
+    found = [np.linalg.inv((own * share) @ own.swapaxes(-1, -2) + rest).astype(left.dtype) for share in shares]
+    return np.stack(found)
+
+
+def _all_in_turn(rows: np.ndarray, n: int) -> bool:
+    return len(rows) == n and np.array_equal(rows[:, 0], np.arange(n))
 
 
 def _squares(residual: np.ndarray, rows: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    """Return the sum of squares (t,), float64, of what is left out of these groups."""
+    """Return the sum of squares (penalties, t) of what is left out of these groups."""
     if rows.shape[1] == 1:
-        every = len(rows) == len(residual) and np.array_equal(rows[:, 0], np.arange(len(residual)))
-        out = np.multiply(residual if every else residual[rows[:, 0]], inverse[:, None])
-        return np.asarray(np.einsum("nt,nt->t", out, out))
-    out = inverse @ residual[rows]
-    return np.asarray(np.einsum("gnt,gnt->t", out, out))
+        out = residual if _all_in_turn(rows, len(residual)) else residual[rows[:, 0]]
+        out = out * inverse[:, :, None]
+        return np.asarray(np.einsum("nat,nat->at", out, out))
+    out = inverse @ residual[rows].transpose(2, 0, 1, 3)
+    return np.asarray(np.einsum("agnt,agnt->at", out, out))
