@@ -52,6 +52,16 @@ def cpu(x: Any) -> Any:
     return x.detach().cpu().numpy() if array_api_compat.is_torch_array(x) else x
 
 
+def to(x: Any, device: Any, dtype: str = "float64") -> Any:
+    """Return x as NumPy (device None) or as torch on the device, without a copy where none is needed."""
+    if device is None:
+        return np.asarray(cpu(x), dtype=dtype)
+    import torch
+
+    read_only = isinstance(x, np.ndarray) and not x.flags.writeable
+    return torch.as_tensor(np.array(x) if read_only else x).to(device=device, dtype=getattr(torch, dtype))
+
+
 def leading_eigenvector(matrix: Any) -> Any:
     """Return the eigenvector (..., n) of the largest eigenvalue of symmetric positive (..., n, n)."""
     on_cpu = not array_api_compat.is_torch_array(matrix) or matrix.device.type == "cpu"
