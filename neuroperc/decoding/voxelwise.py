@@ -177,7 +177,7 @@ def encode_voxels(
     step = block_step(8 * len(x) * (8 + 3 * len(pairs)), voxels_per_batch, _free_bytes(device) / _workers(client))
     kept = None
     if store is not None:
-        settings = [x, penalties, labels.astype(str), *(rows for pair in pairs for rows in pair)]
+        settings = [x, np.asarray(alphas, dtype=float), labels.astype(str), *(rows for pair in pairs for rows in pair)]
         kept, step = BlockStore.open(store, settings, step)
     batches = list(voxel_batches(responses.shape[1], 1, step))
     shared = (turned, pairs, penalties, labels)
