@@ -80,6 +80,10 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     ValueError
         When the bands do not add up to the features, or values are not finite.
 
+    Notes
+    -----
+    Features are solved for as they are, without a kernel, which takes long when they are wider than rows.
+
     References
     ----------
     .. [1] T Dupré la Tour, M Eickenberg, A O Nunez-Elizalde, J L Gallant (2022). Feature-space selection with banded
@@ -129,7 +133,7 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check(sum(bands) == x.shape[1], "bands", f"widths that add up to {x.shape[1]} features", bands)
         groups, self._edges = np.repeat(np.arange(len(bands)), bands), np.cumsum(bands)[:-1]
         options = {"alphas": np.asarray(self.alphas, dtype=float), "n_iter": integer("n_iter", self.n_iter),
-                   "progress_bar": False}  # fmt: skip
+                   "progress_bar": False, "warn": False}  # fmt: skip
         x_mean, y_mean = x.mean(axis=0, dtype=np.float64), targets.mean(axis=0)
         with himalaya_backend(self.backend) as backend:
             model = GroupRidgeCV(
