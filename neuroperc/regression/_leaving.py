@@ -1,7 +1,7 @@
 """Left-out errors of every penalty for many targets, a few columns at a time: what is held stays in the cache.
 
-Memory beyond the projections is one batch of columns and the inverses of a few penalties. Products are taken where
-`left` is, by NumPy or torch; errors come out as NumPy.
+Memory beyond the projections is one batch of columns and the residual makers of a few penalties. Products are taken
+where `left` is, by NumPy or torch; errors come out as NumPy.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from ._linalg import cpu, namespace
+from ._linalg import cpu, inv, namespace
 from ._loo import shrinkage
 
 _BATCH_BYTES = {True: 2**21, False: 2**28}  # on a CPU what its cache holds, elsewhere enough for large products
-_INVERSE_BYTES = 2**25
+_MAKER_BYTES = 2**25
 
 Take = Callable[[slice], Any]
 
@@ -35,52 +35,65 @@ def left_out_errors(
     `take` returns centred targets (n, some) of a slice, `on_axes` (r, t) is left.T @ y. With a the penalty, the
     residual maker is R = start B + U diag(share) Uᵀ, and what is left out of a group is R_gg⁻¹ (R y)_g.
     """
-    xp, n, t = namespace(left), len(left), on_axes.shape[1]
+    xp, n = namespace(left), len(left)
     spanned = left.shape[1] == n - 1  # the axes hold all that varies, so R is their sum and nothing cancels
     start = 0.0 if spanned else 1.0
     shares = shrinkage(values, xp.asarray(alphas[:, None], device=left.device)) - start
-    factors = xp.astype(shares, left.dtype, copy=False)
-    groups = [xp.asarray(rows, device=left.device) for rows in blocks]
-    errors = np.empty((len(alphas), t))
-    step = max(1, _INVERSE_BYTES // (8 * sum(b.shape[0] * b.shape[1] ** 2 for b in blocks)))
-    for first in range(0, len(alphas), step):
-        some = slice(first, min(first + step, len(alphas)))
-        inverses = [_inverses(left, shares[some], start, rows) for rows in groups]
-        for columns in batches(n * (some.stop - first), t, left.device):
-            shrunk = factors[some].T[:, :, None] * on_axes[:, None, columns]  # penalties side by side: one wide product
-            wide = shrunk.reshape(len(shrunk), shrunk.shape[1] * shrunk.shape[2])
-            residual = (left @ wide).reshape(n, *shrunk.shape[1:])
-            if not spanned:
-                residual += take(columns)[:, None]
-            squares = sum(_squares(residual, r, i) for r, i in zip(groups, inverses, strict=True))
-            errors[some, columns] = cpu(squares) / n
-    return errors
+    errors = np.zeros((len(alphas), on_axes.shape[1]))
+    for rows in blocks:
+        flat = rows.reshape(-1)
+        every = len(flat) == n and np.array_equal(flat, np.arange(n))
+        index = xp.asarray(flat, device=left.device)
+        own = left if every else left[index]
+
+        def targets(columns: slice, every: bool = every, index: Any = index) -> Any:
+            return take(columns) if every else take(columns)[index]
+
+        if rows.shape[1] == 1:
+            _add_singles(errors, own, shares, start, n, targets, on_axes)
+        else:
+            _add_groups(errors, own.reshape(*rows.shape, -1), shares, start, n, targets, on_axes)
+    return errors / n
 
 
-def _inverses(left: Any, shares: Any, start: float, rows: Any) -> Any:
-    """Return R_gg⁻¹ of groups (g, size) at each penalty: (penalties, g, size, size), or (g, penalties) of one row."""
-    xp, n, size = namespace(left), len(left), rows.shape[1]
-    if size == 1:
-        squares = xp.astype(left if _all_in_turn(rows, n) else left[rows[:, 0]], xp.float64)
-        squares *= squares
-        return xp.astype(1 / (start * (1 - 1 / n) + squares @ shares.T), left.dtype, copy=False)
-    own = xp.astype(left[rows], xp.float64, copy=False)
-    rest = start * (xp.eye(size, dtype=xp.float64, device=left.device) - 1 / n)
-    found = [xp.linalg.inv((own * share) @ own.swapaxes(-1, -2) + rest) for share in shares]
-    return xp.stack([xp.astype(one, left.dtype, copy=False) for one in found])
+def _add_singles(errors: np.ndarray, own: Any, shares: Any, start: float, n: int, targets: Take, on_axes: Any) -> None:
+    """Add the squares of rows (m, r) that are left out one by one, to errors (penalties, t)."""
+    xp, m = namespace(own), len(own)
+    squares = xp.astype(own, xp.float64)
+    squares *= squares
+    inverse = xp.astype(1 / (start * (1 - 1 / n) + squares @ shares.T), own.dtype, copy=False)[:, :, None]
+    factors = xp.astype(shares, own.dtype, copy=False).T[:, :, None]
+    for columns in batches(m * len(shares), on_axes.shape[1], own.device):
+        shrunk = factors * on_axes[:, None, columns]  # penalties side by side: one wide product
+        wide = shrunk.reshape(len(shrunk), shrunk.shape[1] * shrunk.shape[2])
+        out = (own @ wide).reshape(m, *shrunk.shape[1:])
+        if start:
+            out += targets(columns)[:, None]
+        out *= inverse
+        errors[:, columns] += cpu(xp.einsum("nat,nat->at", out, out))
 
 
-def _all_in_turn(rows: Any, n: int) -> bool:
-    xp = namespace(rows)
-    return len(rows) == n and bool(xp.all(rows[:, 0] == xp.arange(n, device=rows.device)))
+def _add_groups(errors: np.ndarray, own: Any, shares: Any, start: float, n: int, targets: Take, on_axes: Any) -> None:
+    """Add the squares of groups of rows (g, size, r) that are left out together, to errors (penalties, t)."""
+    xp, (g, size, r) = namespace(own), own.shape
+    step = max(1, _MAKER_BYTES // (8 * g * size * (size + r)))
+    for first in range(0, len(shares), step):
+        makers = [_maker(own, share, start, n) for share in shares[first : first + step]]
+        for columns in batches(g * size, on_axes.shape[1], own.device):
+            y = targets(columns).reshape(g, size, -1) if start else None
+            projected = xp.asarray(on_axes[:, columns], copy=True)  # without the gaps between columns of a slice
+            for a, (inverse, turned) in enumerate(makers, first):
+                out = (turned @ projected).reshape(g, size, -1)
+                if y is not None:
+                    out += inverse @ y
+                errors[a, columns] += cpu(xp.einsum("gnt,gnt->t", out, out))
 
 
-def _squares(residual: Any, rows: Any, inverse: Any) -> Any:
-    """Return the sum of squares (penalties, t) of what is left out of these groups."""
-    xp = namespace(residual)
-    if rows.shape[1] == 1:
-        out = residual if _all_in_turn(rows, len(residual)) else residual[rows[:, 0]]
-        out = out * inverse[:, :, None]
-        return xp.einsum("nat,nat->at", out, out)
-    out = inverse @ xp.permute_dims(residual[rows], (2, 0, 1, 3))
-    return xp.einsum("agnt,agnt->at", out, out)
+def _maker(own: Any, share: Any, start: float, n: int) -> tuple[Any, Any]:
+    """Return R_gg⁻¹ (g, size, size), and R_gg⁻¹ U_g diag(share) for all groups, (g size, r)."""
+    xp, (g, size, r) = namespace(own), own.shape
+    wide = xp.astype(own, xp.float64, copy=False)
+    shrunk = wide * share
+    inside = shrunk @ wide.swapaxes(-1, -2) + start * (xp.eye(size, dtype=xp.float64, device=own.device) - 1 / n)
+    inverse = inv(inside)
+    return tuple(xp.astype(x, own.dtype, copy=False) for x in (inverse, (inverse @ shrunk).reshape(g * size, r)))

@@ -47,6 +47,14 @@ def solve(matrix: Any, right: Any) -> Any:
         return np.linalg.solve(matrix, right)
 
 
+def inv(matrix: Any) -> Any:
+    """Return the inverses of (..., n, n); on the CPU with one LAPACK thread."""
+    if array_api_compat.is_torch_array(matrix):
+        return namespace(matrix).linalg.inv(matrix)
+    with _threads().limit(limits=1, user_api="blas"):
+        return np.linalg.inv(matrix)
+
+
 def cpu(x: Any) -> Any:
     """Return a tensor as a NumPy array, and anything else as it is."""
     return x.detach().cpu().numpy() if array_api_compat.is_torch_array(x) else x

@@ -200,7 +200,9 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         varies, spread = np.ptp(known, axis=0) > 0, known.std(axis=0)
         truth = (known - known.mean(axis=0)) / np.where(varies, spread, np.nan)
         weights = self.coef_.reshape(-1, x.shape[1]).T / np.where(varies, spread, 1.0)
-        bands = list(zip(np.split(x - x.mean(axis=0), self._edges, axis=1), np.split(weights, self._edges), strict=True))
+        bands = list(
+            zip(np.split(x - x.mean(axis=0), self._edges, axis=1), np.split(weights, self._edges), strict=True)
+        )
         found = np.empty((len(bands), known.shape[1]))
         with himalaya_backend("numpy"):
             for some in batches(len(x) * len(bands), known.shape[1]):

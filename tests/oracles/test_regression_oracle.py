@@ -107,7 +107,7 @@ def test_ridge_by_torch_is_numpys(p, groups, monkeypatch):
     y[:2, 3] = np.nan
     here = RidgeCV(ALPHAS).fit(x, y, groups=groups)
     monkeypatch.setitem(_leaving._BATCH_BYTES, True, 1)  # 64 targets at a time
-    monkeypatch.setattr(_leaving, "_INVERSE_BYTES", 1)  # and one penalty
+    monkeypatch.setattr(_leaving, "_MAKER_BYTES", 1)  # and one penalty
     there = RidgeCV(ALPHAS, device="cpu").fit(x, y, groups=groups)
     np.testing.assert_array_equal(there.alpha_, here.alpha_)
     for name in ("coef_", "intercept_", "best_score_"):
