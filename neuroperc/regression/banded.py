@@ -155,9 +155,9 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     def split_r2(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Return the share of each target's variance that each band explains: the product measure [1]_.
 
-        Band b, whose prediction is ŷ_b, explains Σ ŷ_b (2y - ŷ) / Σ y²; ŷ is the sum over bands, and everything is taken
-        about its mean over these rows. What bands explain together is divided between them; one that makes the whole
-        worse is negative.
+        Band b, whose prediction is ŷ_b, explains Σ ŷ_b (2y - ŷ) / Σ y²; ŷ is the sum over bands, and everything is
+        taken about its mean over these rows. What bands explain together is divided between them; one that makes the
+        whole worse is negative.
 
         Parameters
         ----------
@@ -200,9 +200,8 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         varies, spread = np.ptp(known, axis=0) > 0, known.std(axis=0)
         truth = (known - known.mean(axis=0)) / np.where(varies, spread, np.nan)
         weights = self.coef_.reshape(-1, x.shape[1]).T / np.where(varies, spread, 1.0)
-        bands = list(
-            zip(np.split(x - x.mean(axis=0), self._edges, axis=1), np.split(weights, self._edges), strict=True)
-        )
+        parts = np.split(x - x.mean(axis=0), self._edges, axis=1)
+        bands = list(zip(parts, np.split(weights, self._edges), strict=True))
         found = np.empty((len(bands), known.shape[1]))
         with himalaya_backend("numpy"):
             for some in batches(len(x) * len(bands), known.shape[1]):

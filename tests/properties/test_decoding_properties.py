@@ -71,7 +71,7 @@ def test_batches_of_voxels_change_nothing(n):
 def test_a_torch_device_changes_nothing(n_features):
     x, y = responses()
     x = np.hstack([x, np.random.default_rng(1).normal(size=(60, 200))[y.stimulus_id]])[:, :n_features]
-    how = {"voxels_per_batch": 15, "alphas": np.logspace(0, 5, 6)}  # at 0.001 wide features interpolate: ill-conditioned
+    how = {"voxels_per_batch": 15, "alphas": np.logspace(0, 5, 6)}  # at 0.001 wide features interpolate
     here, there = (encode_voxels(x, y, device=device, **how) for device in (None, "cpu"))
     for name in here:
         np.testing.assert_allclose(there[name], here[name], rtol=1e-10, atol=1e-10, err_msg=name)
