@@ -7,8 +7,6 @@ where `left` is, by NumPy or torch; errors come out as NumPy.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,9 +14,8 @@ import numpy as np
 from ._linalg import cpu, inv, namespace
 from ._loo import shrinkage
 
-_BATCH_BYTES = {True: 2**21, False: 2**28}  # on a CPU what its cache holds, elsewhere enough for large products
+_BATCH_BYTES = {True: 2**24, False: 2**28}  # on a CPU about what its last cache holds, elsewhere large products
 _MAKER_BYTES = 2**25
-_FOLDS = 20  # groups up to which the other rows of each are gathered
 
 Take = Callable[[slice], Any]
 
@@ -44,122 +41,58 @@ def left_out_errors(
     shares = shrinkage(values, xp.asarray(alphas[:, None], device=left.device)) - start
     errors = np.zeros((len(alphas), on_axes.shape[1]))
     for rows in blocks:
-        index = xp.asarray(rows, device=left.device)
+        every = rows.size == n and np.array_equal(rows.reshape(-1), np.arange(n))
+        index = xp.asarray(rows.reshape(-1), device=left.device)
+        own = left if every else left[index]
+
+        def targets(columns: slice, every: bool = every, index: Any = index) -> Any:
+            return take(columns) if every else take(columns)[index]
+
         if rows.shape[1] == 1:
-            _add_singles(errors, _Ways(left, index, start, take, on_axes), shares)
+            _add_singles(errors, own, shares, start, n, targets, on_axes)
         else:
-            folds = len(rows) <= _FOLDS and n - rows.shape[1] < left.shape[1] + start * rows.shape[1]
-            _add_groups(errors, (_ByRows if folds else _ByAxes)(left, index, start, take, on_axes), shares)
+            _add_groups(errors, own.reshape(*rows.shape, -1), shares, start, n, targets, on_axes)
     return errors / n
 
 
-@dataclass(frozen=True, eq=False)
-class _Ways:
-    """What all ways to the residuals of left-out groups share.
-
-    Attributes
-    ----------
-    left, start, take, on_axes
-        As in `left_out_errors`.
-    rows
-        (groups, size) rows that are left out together.
-    """
-
-    left: Any
-    rows: Any
-    start: float
-    take: Take
-    on_axes: Any
-
-    @cached_property
-    def own(self) -> Any:
-        """(groups, size, r) left singular vectors of the groups."""
-        return self.left[self.rows.reshape(-1)].reshape(*self.rows.shape, -1)
-
-    def targets(self, columns: slice, rows: Any) -> Any:
-        """Return centred targets (groups, rows of each, some)."""
-        y = self.take(columns)
-        return y[rows.reshape(-1)].reshape(*rows.shape, -1)
-
-    def inverse(self, share: Any) -> Any:
-        """Return R_gg⁻¹ (groups, size, size), float64."""
-        xp, n, size = namespace(self.left), len(self.left), self.rows.shape[1]
-        wide = xp.astype(self.own, xp.float64, copy=False)
-        eye = xp.eye(size, dtype=xp.float64, device=self.left.device)
-        return inv((wide * share) @ wide.swapaxes(-1, -2) + self.start * (eye - 1 / n))
+def _add_singles(errors: np.ndarray, own: Any, shares: Any, start: float, n: int, targets: Take, on_axes: Any) -> None:
+    """Add the squares of rows (m, r) that are left out one by one to errors (penalties, t)."""
+    xp, m = namespace(own), len(own)
+    squares = xp.astype(own, xp.float64)
+    squares *= squares
+    inverse = xp.astype(1 / (start * (1 - 1 / n) + squares @ shares.T), own.dtype, copy=False)[:, :, None]
+    factors = xp.astype(shares, own.dtype, copy=False).T[:, :, None]
+    for columns in batches(m * len(shares), errors.shape[1], own.device):
+        shrunk = factors * on_axes[:, None, columns]  # penalties side by side: one wide product
+        wide = shrunk.reshape(len(shrunk), shrunk.shape[1] * shrunk.shape[2])
+        out = (own @ wide).reshape(m, *shrunk.shape[1:])
+        if start:
+            out += targets(columns)[:, None]
+        out *= inverse
+        errors[:, columns] += cpu(xp.einsum("nat,nat->at", out, out))
 
 
-class _ByAxes(_Ways):
-    """Many small groups: R_gg⁻¹ U_g diag(share) Uᵀ y + start R_gg⁻¹ y_g."""
-
-    def maker(self, share: Any) -> tuple[Any, Any]:
-        xp, dtype = namespace(self.left), self.left.dtype
-        inverse = self.inverse(share)
-        turned = xp.astype(inverse @ (self.own * share), dtype, copy=False)
-        return turned.reshape(-1, turned.shape[-1]), xp.astype(inverse, dtype, copy=False)
-
-    def given(self, columns: slice) -> tuple[Any, Any]:
-        projected = namespace(self.left).asarray(self.on_axes[:, columns], copy=True)  # without gaps between columns
-        return projected, self.targets(columns, self.rows) if self.start else None
-
-    def left_out(self, maker: tuple[Any, Any], given: tuple[Any, Any]) -> Any:
-        out = (maker[0] @ given[0]).reshape(*self.rows.shape, -1)
-        if given[1] is not None:
-            out += maker[1] @ given[1]
-        return out
-
-
-class _ByRows(_Ways):
-    """A few folds: y_g + R_gg⁻¹ R_go y_o with o the other rows, which are fewer than the axes and the group."""
-
-    @cached_property
-    def others(self) -> Any:
-        """(groups, rows that stay)."""
-        xp, n = namespace(self.left), len(self.left)
-        inside = np.zeros((len(self.rows), n), dtype=bool)
-        np.put_along_axis(inside, np.asarray(cpu(self.rows)), True, axis=1)
-        return xp.asarray(np.nonzero(~inside)[1].reshape(len(self.rows), -1), device=self.left.device)
-
-    def maker(self, share: Any) -> Any:
-        xp, dtype, n = namespace(self.left), self.left.dtype, len(self.left)
-        across = (self.own * xp.astype(share, dtype, copy=False)) @ self.left[self.others].swapaxes(-1, -2)
-        return xp.astype(self.inverse(share), dtype, copy=False) @ (across - self.start / n)
-
-    def given(self, columns: slice) -> tuple[Any, Any]:
-        return self.targets(columns, self.others), self.targets(columns, self.rows)
-
-    def left_out(self, maker: Any, given: tuple[Any, Any]) -> Any:
-        out = maker @ given[0]
-        out += given[1]
-        return out
-
-
-def _add_groups(errors: np.ndarray, ways: _ByAxes | _ByRows, shares: Any) -> None:
-    """Add the squares of groups that are left out together to errors (penalties, t)."""
-    xp, n = namespace(ways.left), len(ways.left)
-    step = max(1, _MAKER_BYTES // (8 * ways.rows.shape[0] * ways.rows.shape[1] * n))
+def _add_groups(errors: np.ndarray, own: Any, shares: Any, start: float, n: int, targets: Take, on_axes: Any) -> None:
+    """Add the squares of groups of rows (g, size, r) that are left out together to errors (penalties, t)."""
+    xp, (g, size, r) = namespace(own), own.shape
+    wide = xp.astype(own, xp.float64, copy=False)
+    step = max(1, _MAKER_BYTES // (8 * g * size * (size + r)))
     for first in range(0, len(shares), step):
-        makers = [ways.maker(share) for share in shares[first : first + step]]
-        for columns in batches(n, errors.shape[1], ways.left.device):
-            given = ways.given(columns)
-            for a, maker in enumerate(makers, first):
-                out = ways.left_out(maker, given)
+        makers = [_maker(wide, share, start, n, own.dtype) for share in shares[first : first + step]]
+        for columns in batches(g * size, errors.shape[1], own.device):
+            y = targets(columns).reshape(g, size, -1) if start else None
+            projected = xp.asarray(on_axes[:, columns], copy=True)  # without the gaps between columns of a slice
+            for a, (inverse, turned) in enumerate(makers, first):
+                out = (turned @ projected).reshape(g, size, -1)
+                if y is not None:
+                    out += inverse @ y
                 errors[a, columns] += cpu(xp.einsum("gnt,gnt->t", out, out))
 
 
-def _add_singles(errors: np.ndarray, ways: _Ways, shares: Any) -> None:
-    """Add the squares of rows that are left out one by one to errors (penalties, t)."""
-    xp, n, m = namespace(ways.left), len(ways.left), len(ways.rows)
-    own = ways.left if m == n else ways.own[:, 0]  # a sum does not ask for their order
-    squares = xp.astype(own, xp.float64)
-    squares *= squares
-    inverse = xp.astype(1 / (ways.start * (1 - 1 / n) + squares @ shares.T), own.dtype, copy=False)[:, :, None]
-    factors = xp.astype(shares, own.dtype, copy=False).T[:, :, None]
-    for columns in batches(m * len(shares), errors.shape[1], own.device):
-        shrunk = factors * ways.on_axes[:, None, columns]  # penalties side by side: one wide product
-        wide = shrunk.reshape(len(shrunk), shrunk.shape[1] * shrunk.shape[2])
-        out = (own @ wide).reshape(m, *shrunk.shape[1:])
-        if ways.start:
-            out += (ways.take(columns) if m == n else ways.targets(columns, ways.rows)[:, 0])[:, None]
-        out *= inverse
-        errors[:, columns] += cpu(xp.einsum("nat,nat->at", out, out))
+def _maker(own: Any, share: Any, start: float, n: int, dtype: Any) -> tuple[Any, Any]:
+    """Return R_gg⁻¹ (g, size, size), and R_gg⁻¹ U_g diag(share) of all groups, (g size, r)."""
+    xp, (g, size, r) = namespace(own), own.shape
+    shrunk = own * share
+    eye = xp.eye(size, dtype=xp.float64, device=own.device)
+    inverse = xp.astype(inv(shrunk @ own.swapaxes(-1, -2) + start * (eye - 1 / n)), dtype, copy=False)
+    return inverse, (inverse @ xp.astype(shrunk, dtype, copy=False)).reshape(g * size, r)
