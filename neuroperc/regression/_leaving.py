@@ -66,8 +66,8 @@ def _inverses(left: Any, shares: Any, start: float, rows: Any) -> Any:
         return xp.astype(1 / (start * (1 - 1 / n) + squares @ shares.T), left.dtype, copy=False)
     own = xp.astype(left[rows], xp.float64, copy=False)
     rest = start * (xp.eye(size, dtype=xp.float64, device=left.device) - 1 / n)
-    found = [xp.linalg.inv((own * share) @ own.swapaxes(-1, -2) + rest) for share in shares]
-    return xp.stack([xp.astype(one, left.dtype, copy=False) for one in found])
+    turned = own.swapaxes(-1, -2)
+    return xp.stack([xp.astype(xp.linalg.inv((own * share) @ turned + rest), left.dtype) for share in shares])
 
 
 def _all_in_turn(rows: Any, n: int) -> bool:
