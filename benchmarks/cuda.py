@@ -2,8 +2,9 @@
 
 ``python benchmarks/cuda.py`` writes results/cuda.json; batches of 16 RGB pictures of 1024 x 1024, metamers of one
 picture of 512 x 512 (their papers say "about 1 s" for NeuroFovea and hours for synthesis), motion pyramids in frames
-a second and as a share of a matrix product's speed, cross-validated fits beside NumPy's. It needs a device and
-says so without one; no result is committed until it has been run on one.
+a second and as a share of a matrix product's speed, cross-validated fits beside NumPy's, ridge of 10,000 voxels beside
+himalaya's on the same device. It needs a device and says so without one; no result is committed until it has been run
+on one.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def main() -> None:
             {"task": name, "ms": 1e3 * spent, "share_of_copy": speed / (moved / copy_s), "gb_per_s": speed / 1e9}
         )
         print(rows[-1])
-    rows += metamers() + motion() + fits()
+    rows += metamers() + motion() + fits() + voxels()
     write("cuda", rows, batch="16 x 3 x 1024 x 1024 float32", aim="share_of_copy above 0.5")
 
 
@@ -127,6 +128,43 @@ def fits() -> list[dict]:
         rows.append({"task": f"{estimator}, ten splits, 3200 x 1000 to 168", "ms": 1e3 * spent["cuda"],
                      "times_numpy": spent[None] / spent["cuda"]})  # fmt: skip
         print(rows[-1])
+    return rows
+
+
+def voxels(n_voxels: int = 10_000, device: str = "cuda") -> list[dict]:
+    """Time ridge of 1000 x 768 features to voxels, ten penalties, in turn with himalaya; float32 in, from the host."""
+    import numpy as np
+    from himalaya.kernel_ridge import KernelRidgeCV
+    from himalaya.ridge import RidgeCV as HimalayaRidgeCV
+
+    from neuroperc.regression import RidgeCV, himalaya_backend
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1000, 768), dtype=np.float32)
+    y = x @ rng.standard_normal((768, n_voxels), dtype=np.float32) / 768**0.5
+    y += rng.standard_normal(y.shape, dtype=np.float32)
+    alphas, runs = np.logspace(0, 5, 10), np.arange(1000) // 200
+    centred = x - x.mean(axis=0), y - y.mean(axis=0)  # himalaya's kernel ridge has no intercept
+
+    def himalaya(model: type, data: tuple[np.ndarray, np.ndarray], **options: bool) -> object:
+        with himalaya_backend("torch_cuda" if device == "cuda" else "torch"):
+            return model(alphas=alphas, cv=5, **options).fit(*data)
+
+    tasks: dict[str, Callable[[], object]] = {
+        "neuroperc, 5 folds": lambda: RidgeCV(alphas, device=device).fit(x, y, groups=runs),
+        "neuroperc, leave one out": lambda: RidgeCV(alphas, device=device).fit(x, y),
+        "neuroperc, 5 folds, NumPy": lambda: RidgeCV(alphas).fit(x, y, groups=runs),
+        "himalaya ridge, 5 folds": lambda: himalaya(HimalayaRidgeCV, (x, y), fit_intercept=True),
+        "himalaya kernel ridge, 5 folds": lambda: himalaya(KernelRidgeCV, centred, warn=False),
+    }
+    spent = {name: [seconds(task, repeats=1) for _ in range(2)][1:] for name, task in tasks.items()}  # warmed up
+    for _ in range(3):
+        for name, task in tasks.items():
+            spent[name].append(seconds(task, repeats=1))
+    best = min(min(times) for name, times in spent.items() if name.startswith("himalaya"))
+    rows = [{"task": f"{name}: ridge, 1000 x 768 to {n_voxels}", "ms": 1e3 * min(times),
+             "times_himalayas_best": best / min(times)} for name, times in spent.items()]  # fmt: skip
+    print(*rows, sep="\n")
     return rows
 
 

@@ -104,6 +104,7 @@ def encode_voxels(
     voxels_per_batch: int | None = None,
     store: str | os.PathLike[str] | None = None,
     client: Any = None,
+    device: Any = None,
     progress: bool = False,
     rng: int | np.random.Generator = 1,
 ) -> xr.Dataset:
@@ -134,6 +135,8 @@ def encode_voxels(
         have changed since are fitted again. None keeps nothing.
     client
         A `distributed.Client` whose workers fit batches; None fits here. The result is the same.
+    device
+        None fits with NumPy; else a torch device, such as ``"cuda"``. Both compute in float64.
     progress
         Show a bar over batches.
     rng
@@ -167,14 +170,14 @@ def encode_voxels(
     (('split', 'neuroid'), True)
     """
     x, y_all, labels = aligned(features, responses, groups)
-    turned = rotate(x)
+    turned = rotate(x, device=device)
     scale = feature_scale(turned)
     penalties = np.atleast_1d(np.asarray(alphas, dtype=float)) * scale
     pairs = list(splits) if splits is not None else fold_splits(labels, n_folds=n_folds, rng=rng)
-    step = block_step(8 * len(x) * (8 + 3 * len(pairs)), voxels_per_batch, _free_bytes() / _workers(client))
+    step = block_step(8 * len(x) * (8 + 3 * len(pairs)), voxels_per_batch, _free_bytes(device) / _workers(client))
     kept = None
     if store is not None:
-        settings = [turned.scores, penalties, labels.astype(str), *(rows for pair in pairs for rows in pair)]
+        settings = [x, np.asarray(alphas, dtype=float), labels.astype(str), *(rows for pair in pairs for rows in pair)]
         kept, step = BlockStore.open(store, settings, step)
     batches = list(voxel_batches(responses.shape[1], 1, step))
     shared = (turned, pairs, penalties, labels)
@@ -211,6 +214,7 @@ def voxel_weights(
     groups: Any = "stimulus_id",
     alphas: Any = ALPHAS,
     voxels_per_batch: int | None = None,
+    device: Any = None,
     progress: bool = False,
 ) -> xr.Dataset:
     """Fit every voxel's ridge weights on all rows, the penalty chosen by leaving out whole groups.
@@ -238,14 +242,14 @@ def voxel_weights(
     ([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]], [5.0, 5.0])
     """
     x, y_all, labels = aligned(features, responses, groups)
-    scale = feature_scale(rotate(x))
+    scale = feature_scale(rotate(x, device=device))
     penalties = np.atleast_1d(np.asarray(alphas, dtype=float)) * scale
     parts = []
     batches = list(voxel_batches(responses.shape[1], 8 * (8 * len(x) + 2 * x.shape[1]), voxels_per_batch))
     for columns in tqdm(batches, disable=not progress, desc="voxels"):
         y = np.asarray(y_all[:, columns], dtype=np.float64)
         finite("responses", y, 'Read with nan="drop".')
-        found = RidgeCV(penalties).fit(x, y, groups=labels)
+        found = RidgeCV(penalties, device=device).fit(x, y, groups=labels)
         parts.append((found.coef_.astype(np.float32), found.intercept_, found.alpha_ / scale))
     weight, intercept, alpha = (np.concatenate(p).astype(np.float32) for p in zip(*parts, strict=True))
     data = {
@@ -290,7 +294,7 @@ def _rows_of(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def feature_scale(turned: Any) -> float:
     """Return the factor that makes penalties fit features in any unit: their variance times rows over 1000."""
-    total = float(np.sum(turned.eigenvalues))
+    total = float(turned.eigenvalues.sum())
     check(total > 0, "features", "ones that vary", "constant features")
     return total / turned.n_units / 1000
 
@@ -307,8 +311,13 @@ def voxel_batches(n_voxels: int, bytes_each: int, voxels_per_batch: int | None) 
         yield slice(start, min(start + step, n_voxels))
 
 
-def _free_bytes() -> float:
-    """Return free memory as the system tells it, else two gigabytes."""
+def _free_bytes(device: Any = None) -> float:
+    """Return free memory of the GPU, or as the system tells it, else two gigabytes."""
+    if device is not None:
+        import torch
+
+        if torch.device(device).type == "cuda":
+            return float(torch.cuda.mem_get_info(device)[0])
     try:
         return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, ValueError, OSError):

@@ -1,76 +1,98 @@
 """Left-out errors of every penalty for many targets, a few columns at a time: what is held stays in the cache.
 
-Memory beyond the projections is one batch of columns and the inverses of a few penalties.
+Memory beyond the projections is one batch of columns and the residual makers of a few penalties. Products are taken
+where `left` is, by NumPy or torch; errors come out as NumPy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
+from ._linalg import cpu, inv, namespace
 from ._loo import shrinkage
 
-_BATCH_BYTES = 2**21
-_INVERSE_BYTES = 2**25
+_BATCH_BYTES = {True: 2**24, False: 2**28}  # on a CPU about what its last cache holds, elsewhere large products
+_MAKER_BYTES = 2**25
 
-Take = Callable[[slice], np.ndarray]
+Take = Callable[[slice], Any]
 
 
-def batches(n_rows: int, n_targets: int) -> Iterator[slice]:
+def batches(n_rows: int, n_targets: int, device: Any = "cpu") -> Iterator[slice]:
     """Yield slices of targets of which a few (n_rows, targets) arrays fit into the cache."""
-    step = max(64, _BATCH_BYTES // (8 * n_rows))
+    step = max(64, _BATCH_BYTES[str(device) == "cpu"] // (8 * n_rows))
     for at in range(0, n_targets, step):
         yield slice(at, min(at + step, n_targets))
 
 
 def left_out_errors(
-    left: np.ndarray, values: np.ndarray, take: Take, on_axes: np.ndarray, alphas: np.ndarray, blocks: list[np.ndarray]
+    left: Any, values: Any, take: Take, on_axes: Any, alphas: np.ndarray, blocks: list[np.ndarray]
 ) -> np.ndarray:
     """Return the mean squared residual (alphas, t) of every row when its group is left out.
 
     `take` returns centred targets (n, some) of a slice, `on_axes` (r, t) is left.T @ y. With a the penalty, the
     residual maker is R = start B + U diag(share) Uᵀ, and what is left out of a group is R_gg⁻¹ (R y)_g.
     """
-    n, t = len(left), on_axes.shape[1]
+    xp, n = namespace(left), len(left)
     spanned = left.shape[1] == n - 1  # the axes hold all that varies, so R is their sum and nothing cancels
     start = 0.0 if spanned else 1.0
-    shares = np.ascontiguousarray((shrinkage(values[:, None], alphas) - start).T)
-    factors = shares.astype(left.dtype)
-    errors = np.empty((len(alphas), t))
-    step = max(1, _INVERSE_BYTES // (8 * sum(b.shape[0] * b.shape[1] ** 2 for b in blocks)))
-    for first in range(0, len(alphas), step):
-        some = slice(first, min(first + step, len(alphas)))
-        inverses = [_inverses(left, shares[some], start, rows) for rows in blocks]
-        for columns in batches(n * (some.stop - first), t):
-            shrunk = factors[some].T[:, :, None] * on_axes[:, None, columns]  # penalties side by side: one wide product
-            residual = (left @ shrunk.reshape(len(shrunk), -1)).reshape(n, *shrunk.shape[1:])
-            if not spanned:
-                residual += take(columns)[:, None]
-            errors[some, columns] = sum(_squares(residual, r, i) for r, i in zip(blocks, inverses, strict=True)) / n
-    return errors
+    shares = shrinkage(values, xp.asarray(alphas[:, None], device=left.device)) - start
+    errors = np.zeros((len(alphas), on_axes.shape[1]))
+    for rows in blocks:
+        every = rows.size == n and np.array_equal(rows.reshape(-1), np.arange(n))
+        index = xp.asarray(rows.reshape(-1), device=left.device)
+        own = left if every else left[index]
+
+        def targets(columns: slice, every: bool = every, index: Any = index) -> Any:
+            return take(columns) if every else take(columns)[index]
+
+        if rows.shape[1] == 1:
+            _add_singles(errors, own, shares, start, n, targets, on_axes)
+        else:
+            _add_groups(errors, own.reshape(*rows.shape, -1), shares, start, n, targets, on_axes)
+    return errors / n
 
 
-def _inverses(left: np.ndarray, shares: np.ndarray, start: float, rows: np.ndarray) -> np.ndarray:
-    """Return R_gg⁻¹ of groups (g, size) at each penalty: (penalties, g, size, size), or (g, penalties) of one row."""
-    n, size = len(left), rows.shape[1]
-    if size == 1:
-        squares = np.square(left if _all_in_turn(rows, n) else left[rows[:, 0]], dtype=np.float64)
-        return np.asarray((1 / (start * (1 - 1 / n) + squares @ shares.T)).astype(left.dtype))
-    own, rest = left[rows].astype(np.float64), start * (np.eye(size) - 1 / n)
-    found = [np.linalg.inv((own * share) @ own.swapaxes(-1, -2) + rest).astype(left.dtype) for share in shares]
-    return np.stack(found)
+def _add_singles(errors: np.ndarray, own: Any, shares: Any, start: float, n: int, targets: Take, on_axes: Any) -> None:
+    """Add the squares of rows (m, r) that are left out one by one to errors (penalties, t)."""
+    xp, m = namespace(own), len(own)
+    squares = xp.astype(own, xp.float64)
+    squares *= squares
+    inverse = xp.astype(1 / (start * (1 - 1 / n) + squares @ shares.T), own.dtype, copy=False)[:, :, None]
+    factors = xp.astype(shares, own.dtype, copy=False).T[:, :, None]
+    for columns in batches(m * len(shares), errors.shape[1], own.device):
+        shrunk = factors * on_axes[:, None, columns]  # penalties side by side: one wide product
+        wide = shrunk.reshape(len(shrunk), shrunk.shape[1] * shrunk.shape[2])
+        out = (own @ wide).reshape(m, *shrunk.shape[1:])
+        if start:
+            out += targets(columns)[:, None]
+        out *= inverse
+        errors[:, columns] += cpu(xp.einsum("nat,nat->at", out, out))
 
 
-def _all_in_turn(rows: np.ndarray, n: int) -> bool:
-    return len(rows) == n and np.array_equal(rows[:, 0], np.arange(n))
+def _add_groups(errors: np.ndarray, own: Any, shares: Any, start: float, n: int, targets: Take, on_axes: Any) -> None:
+    """Add the squares of groups of rows (g, size, r) that are left out together to errors (penalties, t)."""
+    xp, (g, size, r) = namespace(own), own.shape
+    wide = xp.astype(own, xp.float64, copy=False)
+    step = max(1, _MAKER_BYTES // (8 * g * size * (size + r)))
+    for first in range(0, len(shares), step):
+        makers = [_maker(wide, share, start, n, own.dtype) for share in shares[first : first + step]]
+        for columns in batches(g * size, errors.shape[1], own.device):
+            y = targets(columns).reshape(g, size, -1) if start else None
+            projected = xp.asarray(on_axes[:, columns], copy=True)  # without the gaps between columns of a slice
+            for a, (inverse, turned) in enumerate(makers, first):
+                out = (turned @ projected).reshape(g, size, -1)
+                if y is not None:
+                    out += inverse @ y
+                errors[a, columns] += cpu(xp.einsum("gnt,gnt->t", out, out))
 
 
-def _squares(residual: np.ndarray, rows: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    """Return the sum of squares (penalties, t) of what is left out of these groups."""
-    if rows.shape[1] == 1:
-        out = residual if _all_in_turn(rows, len(residual)) else residual[rows[:, 0]]
-        out = out * inverse[:, :, None]
-        return np.asarray(np.einsum("nat,nat->at", out, out))
-    out = inverse @ residual[rows].transpose(2, 0, 1, 3)
-    return np.asarray(np.einsum("agnt,agnt->at", out, out))
+def _maker(own: Any, share: Any, start: float, n: int, dtype: Any) -> tuple[Any, Any]:
+    """Return R_gg⁻¹ (g, size, size), and R_gg⁻¹ U_g diag(share) of all groups, (g size, r)."""
+    xp, (g, size, r) = namespace(own), own.shape
+    shrunk = own * share
+    eye = xp.eye(size, dtype=xp.float64, device=own.device)
+    inverse = xp.astype(inv(shrunk @ own.swapaxes(-1, -2) + start * (eye - 1 / n)), dtype, copy=False)
+    return inverse, (inverse @ xp.astype(shrunk, dtype, copy=False)).reshape(g * size, r)

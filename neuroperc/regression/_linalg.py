@@ -47,9 +47,27 @@ def solve(matrix: Any, right: Any) -> Any:
         return np.linalg.solve(matrix, right)
 
 
+def inv(matrix: Any) -> Any:
+    """Return the inverses of (..., n, n); on the CPU with one LAPACK thread."""
+    if array_api_compat.is_torch_array(matrix):
+        return namespace(matrix).linalg.inv(matrix)
+    with _threads().limit(limits=1, user_api="blas"):
+        return np.linalg.inv(matrix)
+
+
 def cpu(x: Any) -> Any:
     """Return a tensor as a NumPy array, and anything else as it is."""
     return x.detach().cpu().numpy() if array_api_compat.is_torch_array(x) else x
+
+
+def to(x: Any, device: Any, dtype: str = "float64") -> Any:
+    """Return x as NumPy (device None) or as torch on the device, without a copy where none is needed."""
+    if device is None:
+        return np.asarray(cpu(x), dtype=dtype)
+    import torch
+
+    read_only = isinstance(x, np.ndarray) and not x.flags.writeable
+    return torch.as_tensor(np.array(x) if read_only else x).to(device=device, dtype=getattr(torch, dtype))
 
 
 def leading_eigenvector(matrix: Any) -> Any:

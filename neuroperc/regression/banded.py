@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
-from .._check import check, integer
+from .._check import check, finite, integer
+from ._leaving import batches
 from ._targets import checked_fit, checked_predict
 
 
@@ -79,6 +80,10 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
     ValueError
         When the bands do not add up to the features, or values are not finite.
 
+    Notes
+    -----
+    Features are solved for as they are, without a kernel, which takes long when they are wider than rows.
+
     References
     ----------
     .. [1] T Dupré la Tour, M Eickenberg, A O Nunez-Elizalde, J L Gallant (2022). Feature-space selection with banded
@@ -126,12 +131,14 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         check(not np.isnan(targets).any(), "y", "without NaN", f"{int(np.isnan(targets).sum())} NaN", "Use RidgeCV.")
         bands = [x.shape[1]] if self.bands is None else list(self.bands)
         check(sum(bands) == x.shape[1], "bands", f"widths that add up to {x.shape[1]} features", bands)
-        groups = np.repeat(np.arange(len(bands)), bands)
+        groups, self._edges = np.repeat(np.arange(len(bands)), bands), np.cumsum(bands)[:-1]
         options = {"alphas": np.asarray(self.alphas, dtype=float), "n_iter": integer("n_iter", self.n_iter),
-                   "progress_bar": False}  # fmt: skip
+                   "progress_bar": False, "warn": False}  # fmt: skip
         x_mean, y_mean = x.mean(axis=0, dtype=np.float64), targets.mean(axis=0)
         with himalaya_backend(self.backend) as backend:
-            model = GroupRidgeCV(groups, solver_params=options, cv=self.cv, random_state=self.random_state)
+            model = GroupRidgeCV(
+                groups, solver_params=options, cv=self.cv, random_state=self.random_state, fit_intercept=True
+            )  # so that every fold has its own mean; that of all rows is 0 here
             model.fit(backend.asarray(x - x_mean), backend.asarray(targets - y_mean))
             coef = backend.to_numpy(model.coef_).reshape(x.shape[1], -1)
             deltas = backend.to_numpy(model.deltas_)
@@ -144,3 +151,59 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         """Return predictions (n,) or (n, t) for features (n, p)."""
         found: np.ndarray = checked_predict(self, X) @ self.coef_.T + self.intercept_
         return found
+
+    def split_r2(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
+        """Return the share of each target's variance that each band explains: the product measure [1]_.
+
+        Band b, whose prediction is ŷ_b, explains Σ ŷ_b (2y - ŷ) / Σ y²; ŷ is the sum over bands, and everything is
+        taken about its mean over these rows. What bands explain together is divided between them; one that makes the
+        whole worse is negative.
+
+        Parameters
+        ----------
+        X, y
+            Features (n, p) and targets (n,) or (n, t) without NaN, best of rows that were not fitted.
+
+        Returns
+        -------
+        numpy.ndarray
+            (bands, t), or (bands,) for one target; NaN for a target that does not vary. Summed over bands it is
+            `neuroperc.metrics.explained_variance` of `predict`: R², but for an error of the mean, which is no band's.
+
+        Raises
+        ------
+        ValueError
+            For other features or targets than were fitted, NaN or infinity.
+
+        References
+        ----------
+        .. [1] T Dupré la Tour, M Eickenberg, A O Nunez-Elizalde, J L Gallant (2022). Feature-space selection with
+           banded ridge regression. doi:10.1016/j.neuroimage.2022.119728
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(200, 8))
+        >>> y = np.stack([x[:, 0], x[:, 7], x[:, 0] + x[:, 7]], axis=1)
+        >>> model = BandedRidge(bands=(4, 4), n_iter=20, random_state=0).fit(x[:150], y[:150])
+        >>> abs(model.split_r2(x[150:], y[150:]).round(1))
+        array([[1. , 0. , 0.4],
+               [0. , 1. , 0.6]])
+        """
+        from himalaya.scoring import r2_score_split
+
+        x, known = checked_predict(self, X), np.asarray(y, dtype=np.float64)
+        shape = (len(x), *self.coef_.shape[:-1])
+        check(known.shape == shape, "y", f"{shape}, as the features and the fit", f"shape {known.shape}")
+        finite("y", known)
+        known = known.reshape(len(x), -1)
+        varies, spread = np.ptp(known, axis=0) > 0, known.std(axis=0)
+        truth = (known - known.mean(axis=0)) / np.where(varies, spread, np.nan)
+        weights = self.coef_.reshape(-1, x.shape[1]).T / np.where(varies, spread, 1.0)
+        parts = np.split(x - x.mean(axis=0), self._edges, axis=1)
+        bands = list(zip(parts, np.split(weights, self._edges), strict=True))
+        found = np.empty((len(bands), known.shape[1]))
+        with himalaya_backend("numpy"):
+            for some in batches(len(x) * len(bands), known.shape[1]):
+                found[:, some] = r2_score_split(truth[:, some], np.stack([b @ w[:, some] for b, w in bands]))
+        return found[:, 0] if self._flat else found

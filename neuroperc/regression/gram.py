@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .._check import check, fail, finite, integer, one_of
-from ._linalg import cpu, eigh, namespace
+from ._linalg import cpu, eigh, namespace, to
 
 _BLOCK_BYTES = 2**26
 _RANK = 1e-12  # eigenvalues below this share of the largest are rounding
@@ -173,7 +173,7 @@ def rotate(
     if p is not None and p < n:
         x = np.asarray(cpu(_column_slice(features, slice(0, p))), dtype=np.float64)
         _check_block(x, n)
-        x = _to(x - x.mean(axis=0), device)
+        x = to(x - x.mean(axis=0), device)
         values, axes = map(_descending, eigh(x.T @ x))
         scores = x @ axes
     else:
@@ -219,7 +219,7 @@ def _accumulate(features: Any, block_units: int | None, dtype: str, device: Any)
     for block in column_blocks(features, block_units=block_units):
         n = len(block) if n is None else n
         _check_block(block, n)
-        wide = _to(block, device)
+        wide = to(block, device)
         x = _as(wide - wide.mean(axis=0), dtype)  # the offset must go before digits do
         product = x @ x.T  # NumPy sees that it is symmetric and does half of it
         total = _as(product, "float64") if total is None else total + _as(product, "float64")
@@ -242,13 +242,3 @@ def _as(x: Any, dtype: str) -> Any:
 def _descending(x: Any) -> Any:
     xp = namespace(x)
     return xp.flip(x, axis=-1)
-
-
-def _to(x: Any, device: Any) -> Any:
-    """Return x in float64 as NumPy (device None) or as torch on the device."""
-    if device is None:
-        return np.asarray(cpu(x), dtype=np.float64)
-    import torch
-
-    read_only = isinstance(x, np.ndarray) and not x.flags.writeable
-    return torch.as_tensor(np.array(x) if read_only else x).to(device=device, dtype=torch.float64)

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 
 from .._check import check
 from ._leaving import batches, left_out_errors
+from ._linalg import cpu, namespace, to
 from ._loo import blocks_of
 from ._targets import by_missing_rows, checked_fit, checked_predict, column_means
 from .gram import column_blocks, rotate
@@ -29,6 +30,8 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         Penalties that are tried, above 0, in the squared unit of the features.
     alpha_per_target
         True chooses for each target on its own; False takes one for all, as Brain-Score does.
+    device
+        None fits with NumPy; else a torch device, such as ``"cuda"``. Weights and predictions are NumPy's either way.
 
     Attributes
     ----------
@@ -66,9 +69,10 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
     ((60, 8), (8,))
     """
 
-    def __init__(self, alphas: ArrayLike = ALPHAS, *, alpha_per_target: bool = True) -> None:
+    def __init__(self, alphas: ArrayLike = ALPHAS, *, alpha_per_target: bool = True, device: Any = None) -> None:
         self.alphas = alphas
         self.alpha_per_target = alpha_per_target
+        self.device = device
 
     def fit(self, X: ArrayLike, y: ArrayLike, groups: Any = None) -> RidgeCV:
         """Fit features (n, p) to targets (n,) or (n, t), leaving out rows or, with `groups` (n,), whole groups.
@@ -85,7 +89,9 @@ class RidgeCV(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self._alpha, self._score, self._intercept = (np.empty(n_targets) for _ in range(3))
         self._parts: list[tuple[Any, ...]] = []
         for rows, columns in by_missing_rows(targets):
-            part, weights, found, y_mean = _fit(x, targets, rows, columns, alphas, index[rows], self.alpha_per_target)
+            part, weights, found, y_mean = _fit(
+                x, targets, rows, columns, alphas, index[rows], self.alpha_per_target, self.device
+            )
             self._alpha[columns], self._score[columns] = found
             self._parts.append((columns, column_means(x, rows), y_mean, part, weights))
         for columns, mean, y_mean, part, weights in self._parts:
@@ -125,42 +131,45 @@ def checked_alphas(alphas: Any) -> np.ndarray:
 
 def _fit(
     x: np.ndarray, targets: np.ndarray, rows: np.ndarray, columns: np.ndarray, alphas: np.ndarray, groups: np.ndarray,
-    per_target: bool,
+    per_target: bool, device: Any,
 ) -> tuple[np.ndarray | None, np.ndarray, tuple[Any, Any], np.ndarray]:  # fmt: skip
     """Return (features kept for a dual fit or None, weights, (alpha, error), means) of targets that share rows."""
     blocks = blocks_of(groups)
     n_groups = sum(len(block) for block in blocks)
     check(n_groups >= 3, "rows", "3 or more, or of 3 or more groups", n_groups, "Nothing could be left out.")
     part = x if len(rows) == len(x) else x[rows]
-    turned = rotate(part)
+    turned = rotate(part, device=device)
     # Products of float32 features and targets are float32, as in himalaya; what is inverted is float64.
-    dtype = np.result_type(x, targets)
-    left, values = np.ascontiguousarray(turned.left, dtype=dtype), turned.eigenvalues
+    dtype = str(np.result_type(x, targets))
+    left, values = to(turned.left, device, dtype), turned.eigenvalues
     whole = len(rows) == len(targets) and len(columns) == targets.shape[1]
     means = np.concatenate([targets[np.ix_(rows, columns[s])].mean(axis=0, dtype=np.float64)
                             for s in batches(len(rows), len(columns))])  # fmt: skip
 
-    def take(some: slice) -> np.ndarray:
+    def take(some: slice) -> Any:
         here = targets[:, some] if whole else targets[np.ix_(rows, columns[some])]
-        return np.asarray(here - means[some], dtype=dtype)
+        return to(here - means[some], device, dtype)
 
-    on_axes = np.empty((left.shape[1], len(columns)), dtype=dtype)
-    for some in batches(len(rows), len(columns)):
+    on_axes = namespace(left).empty((left.shape[1], len(columns)), dtype=left.dtype, device=left.device)
+    for some in batches(len(rows), len(columns), left.device):
         on_axes[:, some] = left.T @ take(some)
     errors = left_out_errors(left, values, take, on_axes, alphas, blocks)
     chosen = errors.argmin(axis=0) if per_target else np.full(len(columns), errors.mean(axis=1).argmin())
     alpha, found = alphas[chosen], errors[chosen, np.arange(len(columns))]
     kept = part if turned.axes is None else None
-    turn = left if turned.axes is None else np.asarray(turned.axes * values**0.5, dtype=dtype)
-    return kept, _weights(turn, values, alpha, on_axes), (alpha, found), means
+    turn = left if turned.axes is None else to(turned.axes * values**0.5, device, dtype)
+    return kept, cpu(_weights(turn, values, alpha, on_axes)), (alpha, found), means
 
 
-def _weights(turn: np.ndarray, values: np.ndarray, alpha: np.ndarray, on_axes: np.ndarray) -> np.ndarray:
+def _weights(turn: Any, values: Any, alpha: np.ndarray, on_axes: Any) -> Any:
     """Return turn @ (on_axes / (values + alpha)), in the place of `on_axes` where it fits."""
+    xp, n_targets = namespace(turn), on_axes.shape[1]
+    penalties = xp.asarray(alpha, device=turn.device)
     square = turn.shape[0] == turn.shape[1]
-    found = on_axes if square else np.empty((len(turn), on_axes.shape[1]), dtype=on_axes.dtype)
-    for some in batches(max(turn.shape), on_axes.shape[1]):
-        found[:, some] = turn @ (on_axes[:, some] / (values[:, None] + alpha[some])).astype(turn.dtype, copy=False)
+    found = on_axes if square else xp.empty((len(turn), n_targets), dtype=turn.dtype, device=turn.device)
+    for some in batches(max(turn.shape), n_targets, turn.device):
+        shrunk = on_axes[:, some] / (values[:, None] + penalties[some])
+        found[:, some] = turn @ xp.astype(shrunk, turn.dtype, copy=False)
     return found
 
 

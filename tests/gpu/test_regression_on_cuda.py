@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neuroperc.regression import cross_predict, gram_matrix, shuffle_splits
+from neuroperc.regression import RidgeCV, cross_predict, gram_matrix, shuffle_splits
 
 pytestmark = pytest.mark.gpu
 RNG = np.random.default_rng(0)
@@ -16,6 +16,18 @@ def test_gram_matrix():
     found = gram_matrix(X, device="cuda")
     assert found.device.type == "cuda"
     np.testing.assert_allclose(found.cpu().numpy(), gram_matrix(X), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("n_units", [40, 300])
+@pytest.mark.parametrize("groups", [None, np.arange(120) // 4])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-7), (np.float32, 1e-3)])
+def test_ridge(n_units, groups, dtype, tolerance):
+    x, y = X[:, :n_units].astype(dtype), Y.astype(dtype)
+    here, there = (RidgeCV(np.logspace(0, 5, 8), device=device).fit(x, y, groups=groups) for device in (None, "cuda"))
+    np.testing.assert_array_equal(there.alpha_, here.alpha_)
+    for name in ("coef_", "intercept_", "best_score_"):
+        wanted = getattr(here, name)
+        np.testing.assert_allclose(getattr(there, name), wanted, rtol=0, atol=tolerance * abs(wanted).max())
 
 
 @pytest.mark.parametrize("settings", [{"n_components": 5}, {"estimator": "ridge", "alphas": np.logspace(0, 5, 8)}])

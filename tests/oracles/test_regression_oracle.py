@@ -7,7 +7,8 @@ from sklearn.linear_model import Ridge
 from sklearn.linear_model import RidgeCV as SklearnRidgeCV
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
-from neuroperc.regression import PLS, BandedRidge, RidgeCV, cross_predict, himalaya_backend, shuffle_splits
+from neuroperc.metrics import explained_variance, r2
+from neuroperc.regression import PLS, BandedRidge, RidgeCV, _leaving, cross_predict, himalaya_backend, shuffle_splits
 
 ALPHAS = [0.1, 1.0, 10.0, 100.0, 1000.0]
 
@@ -97,6 +98,74 @@ def test_one_band_is_ridge():
     x, y = simulated(80, 30, 5)
     banded = BandedRidge(alphas=[10.0], n_iter=1, random_state=0).fit(x, y)
     np.testing.assert_allclose(banded.predict(x), RidgeCV([10.0]).fit(x, y).predict(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(60) // 3, np.r_[np.zeros(4), np.arange(1, 57)]])
+@pytest.mark.parametrize("p", [20, 59, 500])
+def test_ridge_by_torch_is_numpys(p, groups, monkeypatch):
+    x, y = simulated(60, p, 150)
+    y[:2, 3] = np.nan
+    here = RidgeCV(ALPHAS).fit(x, y, groups=groups)
+    monkeypatch.setitem(_leaving._BATCH_BYTES, True, 1)  # 64 targets at a time
+    monkeypatch.setattr(_leaving, "_MAKER_BYTES", 1)  # and one penalty
+    there = RidgeCV(ALPHAS, device="cpu").fit(x, y, groups=groups)
+    np.testing.assert_array_equal(there.alpha_, here.alpha_)
+    for name in ("coef_", "intercept_", "best_score_"):
+        np.testing.assert_allclose(getattr(there, name), getattr(here, name), atol=1e-10, err_msg=name)
+    np.testing.assert_allclose(there.predict(x), here.predict(x), atol=1e-10)
+    single = (RidgeCV(ALPHAS, device=d).fit(x.astype("f4"), y.astype("f4")).coef_ for d in (None, "cpu"))
+    np.testing.assert_allclose(*single, atol=2e-4)
+
+
+def two_bands(n=300, seed=0):
+    """Ten features and thirty that correlate with them; a third of the 30 targets follow each band, a third both."""
+    rng = np.random.default_rng(seed)
+    first = rng.normal(size=(n, 10)) + 2
+    second = first @ rng.normal(size=(10, 30)) / 10 + rng.normal(size=(n, 30))
+    ours, theirs = first @ rng.normal(size=(10, 30)) / 3, second @ rng.normal(size=(30, 30)) / 6
+    ours[:, 10:20] = theirs[:, :10] = 0
+    return np.hstack([first, second]), ours + theirs + 0.7 * rng.normal(size=(n, 30)) - 5
+
+
+def test_two_bands_and_their_shares_are_himalayas():
+    from himalaya.ridge import GroupRidgeCV
+    from himalaya.scoring import r2_score_split
+
+    x, y = two_bands()
+    fit, test = np.arange(200), np.arange(200, 300)
+    folds = [(np.flatnonzero(fit % 4 != k), np.flatnonzero(fit % 4 == k)) for k in range(4)]
+    ours = BandedRidge((10, 30), alphas=ALPHAS, n_iter=15, cv=folds, random_state=3).fit(x[fit], y[fit])
+    peer = GroupRidgeCV([0] * 10 + [1] * 30, cv=folds, random_state=3, fit_intercept=True,
+                        solver_params={"alphas": np.array(ALPHAS), "n_iter": 15, "progress_bar": False})  # fmt: skip
+    with himalaya_backend("numpy"):
+        peer.fit(x[fit], y[fit])
+        np.testing.assert_allclose(ours.predict(x[test]), peer.predict(x[test]), atol=1e-8)
+        np.testing.assert_allclose(ours.deltas_, peer.deltas_, atol=1e-8)
+        at = (x[test] - x[test].mean(0)).T
+        parts = np.stack([at[:10].T @ peer.coef_[:10], at[10:].T @ peer.coef_[10:]])
+        expected = r2_score_split(y[test] - y[test].mean(0), parts)
+    np.testing.assert_allclose(ours.split_r2(x[test], y[test]), expected, atol=1e-10)
+
+
+def test_shares_of_bands_add_up_to_what_the_whole_explains():
+    x, y = two_bands()
+    y[:, 4] = 3.0
+    model = BandedRidge((10, 25, 5), alphas=ALPHAS, n_iter=5, random_state=0).fit(x[:200], y[:200])
+    for rows in (slice(0, 200), slice(200, 300)):
+        whole = explained_variance(model.predict(x[rows]), y[rows])
+        np.testing.assert_allclose(model.split_r2(x[rows], y[rows]).sum(0), whole, atol=1e-12)
+    np.testing.assert_allclose(model.split_r2(x[:200], y[:200]).sum(0), r2(model.predict(x[:200]), y[:200]), atol=1e-9)
+    one = BandedRidge((10, 25, 5), alphas=ALPHAS, n_iter=5, random_state=0).fit(x[:200], y[:200, 7])
+    np.testing.assert_allclose(one.split_r2(x, y[:, 7]), model.split_r2(x, y)[:, 7], atol=1e-10)
+    assert np.isnan(model.split_r2(x, y)[:, 4]).all()
+
+
+def test_planted_bands_are_found_in_the_targets_that_follow_them():
+    x, y = two_bands(900)
+    first, second = BandedRidge((10, 30), n_iter=60, random_state=0).fit(x[:600], y[:600]).split_r2(x[600:], y[600:])
+    assert (abs(second[:10]) < 0.05).all() and (first[:10] > 0.4).all()
+    assert (abs(first[10:20]) < 0.05).all() and (second[10:20] > 0.3).all()
+    assert (np.minimum(first, second)[20:] > 0.1).all()
 
 
 @pytest.mark.parametrize("device", [None, "cpu"])

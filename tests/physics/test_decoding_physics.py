@@ -54,14 +54,15 @@ def test_noise_ceilings_agree_with_the_conventions():
         assert float(one[name]) == pytest.approx(1 / 3, abs=0.01)
 
 
-def test_unequal_repeats_recover_the_same_ratio():
+@pytest.mark.parametrize("counts", [(1, 2, 3), (2, 3, 6)])
+def test_unequal_repeats_recover_the_same_ratio(counts):
     rng = np.random.default_rng(0)
-    counts = np.tile([1, 2, 3], 200)
+    counts = np.tile(counts, 200)
     ids = np.repeat(np.arange(600), counts)
     values = rng.normal(size=(600, 1000))[ids] + np.sqrt(2) * rng.normal(size=(len(ids), 1000))
     found = noise_ceilings(make_responses(values, stimulus_id=ids), n_repeats=4, rng=0).mean()
     assert float(found.ncsnr) == pytest.approx(0.7071, abs=0.02)
-    for name in ("noise_ceiling", "explainable_variance"):
+    for name in ("noise_ceiling", "split_half", "explainable_variance"):
         assert float(found[name]) == pytest.approx(2 / 3, abs=0.02)
 
 

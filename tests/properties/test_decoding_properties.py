@@ -4,6 +4,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,9 +21,11 @@ from neuroperc.decoding import (
     predict_prf,
     read_betas,
     voxel_weights,
+    voxelwise,
     write_map,
 )
 from neuroperc.decoding.permutation import permuted_rows
+from neuroperc.regression import ridge
 
 
 @settings(max_examples=15, deadline=None)
@@ -65,6 +68,26 @@ def test_batches_of_voxels_change_nothing(n):
             np.testing.assert_allclose(parts[name], whole[name], rtol=2e-4, atol=1e-5, err_msg=name)
     whole, parts = (noise_ceilings(y, voxels_per_batch=k, rng=0) for k in (None, n))
     np.testing.assert_allclose(parts.noise_ceiling, whole.noise_ceiling, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_features", [8, 200])
+def test_a_torch_device_changes_nothing(n_features, monkeypatch):
+    took = []
+    errors, predict = ridge.left_out_errors, voxelwise.cross_predict
+    monkeypatch.setattr(ridge, "left_out_errors", lambda left, *a: (took.append(type(left)), errors(left, *a))[1])
+    monkeypatch.setattr(
+        voxelwise, "cross_predict", lambda z, *a, **k: (took.append(type(z.scores)), predict(z, *a, **k))[1]
+    )
+    x, y = responses()
+    x = np.hstack([x, np.random.default_rng(1).normal(size=(60, 200))[y.stimulus_id]])[:, :n_features]
+    how = {"voxels_per_batch": 15, "alphas": np.logspace(0, 5, 6)}  # at 0.001 wide features interpolate
+    here, there = (encode_voxels(x, y, device=device, **how) for device in (None, "cpu"))
+    for name in here:
+        np.testing.assert_allclose(there[name], here[name], rtol=1e-10, atol=1e-10, err_msg=name)
+    here, there = (voxel_weights(x, y, device=device, **how) for device in (None, "cpu"))
+    for name in here:  # float32
+        np.testing.assert_allclose(there[name], here[name], rtol=1e-6, atol=1e-7, err_msg=name)
+    assert took == ([np.ndarray] * 3 + [torch.Tensor] * 3) * 2  # three batches each
 
 
 def test_order_of_voxels_and_unit_of_features_change_nothing():

@@ -73,6 +73,8 @@ def test_a_wide_ridge_keeps_no_weights_until_asked(data):
         (lambda x, y: RidgeCV().fit(x, y, groups=[1, 2]), "groups must be one label"),
         (lambda x, y: PLS(2).fit(x, np.full_like(y, np.nan)), "known in 2 or more rows"),
         (lambda x, y: BandedRidge(bands=(3, 4)).fit(x, y), "bands must be widths that add up to 60"),
+        (lambda x, y: BandedRidge(n_iter=1).fit(x, y).split_r2(x, y[:, :2]), r"y must be \(40, 5\), .* \(40, 2\)"),
+        (lambda x, y: BandedRidge(n_iter=1).fit(x, y).split_r2(x, y * np.nan), "y must be finite"),
         (lambda x, y: rotate(x[0]), "features must be"),
         (lambda x, y: rotate(np.where(x > 2, np.nan, x)), "features must be finite"),
         (lambda x, y: rotate(iter([x, x[:3]])), "a block of features must be"),
