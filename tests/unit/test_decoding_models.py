@@ -101,6 +101,27 @@ def test_encoding_refuses_what_does_not_match():
         noise_ceilings(Y, rng=0)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [encode_voxels, voxel_weights, lambda x, y, **kind: permutation_test(x, y, n_permutations=3, rng=0, **kind)],
+)
+def test_what_would_leak_is_refused(function):
+    series = Y.assign_coords(
+        time_s=("presentation", np.tile(np.arange(5.0), 4)), run=("presentation", np.arange(20) // 5)
+    )
+    for groups in ("stimulus_id", np.arange(20)):
+        with pytest.raises(ValueError, match=r'groups must be of several rows each.*got 20 of one row.*groups="run"'):
+            function(X, series, groups=groups)
+    kind = {"n_folds": 4} if function is not voxel_weights else {}
+    assert function(X, series, groups="run", **kind).sizes["neuroid"] == 4
+    repeated = Y.assign_coords(stimulus_id=("presentation", np.arange(20) // 2))
+    with pytest.raises(
+        ValueError, match=r"groups must be the same for all rows of one stimulus, got another one in row 1"
+    ):
+        function(X, repeated, groups=np.arange(20))
+    assert function(X, repeated, **kind).sizes["neuroid"] == 4
+
+
 def test_permutation_refuses_what_cannot_be_tested():
     flat = Y.copy(data=np.where(np.arange(4) == 1, 3.0, Y.values))
     with pytest.raises(ValueError, match="1 constant voxels"):
