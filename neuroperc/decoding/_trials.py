@@ -61,4 +61,6 @@ def check_same(name: str, values: np.ndarray, labels: np.ndarray, what: str, rem
     first, own = np.unique(labels, return_index=True, return_inverse=True)[1:]
     odd = np.flatnonzero(np.any(values != values[first][own], axis=1))
     if odd.size:
-        fail(name, f"the same for all rows {what}", f"another one in row {odd[0]} of {labels.tolist()[odd[0]]!r}", remedy)
+        fail(
+            name, f"the same for all rows {what}", f"another one in row {odd[0]} of {labels.tolist()[odd[0]]!r}", remedy
+        )
