@@ -51,6 +51,28 @@ def test_designs_that_make_no_sense(change, what):
         design(EVENTS[:0], tr_s=2, n_volumes=10, delays_s=[0])
 
 
+def test_designs_name_the_file(tmp_path):
+    for run, onset in ((1, 1), (2, 99)):
+        (tmp_path / f"r{run}.tsv").write_text(f"onset\tduration\ttrial_type\tkind\n{onset}\t1\tface\tn/a\n")
+    kind = {"tr_s": 2, "n_volumes": 10, "hrf": "spm"}
+    with pytest.raises(ValueError, match=r"onset in r2\.tsv must be within run 2, 0 to 20 s, got 99 s"):
+        design(read_events([tmp_path / "r1.tsv", tmp_path / "r2.tsv"]), **kind)
+    with pytest.raises(ValueError, match=r"onset in r2\.tsv must be within run 1"):
+        design(tmp_path / "r2.tsv", **kind)
+    with pytest.raises(ValueError, match=r"r1\.tsv must be a table that names every"):
+        design(tmp_path / "r1.tsv", condition="kind", **kind)
+    with pytest.raises(ValueError, match=r"events must be a table that names every .* row \[1\]"):
+        design(EVENTS.assign(trial_type=["a", None]), **kind)
+
+
+def test_a_run_without_events_is_not_lost():
+    with pytest.raises(
+        ValueError, match=r"n_volumes must be a mapping from run to number, .* without events in run \[2\]"
+    ):
+        design(EVENTS.assign(run=[1, 3]), tr_s=2, n_volumes=10, hrf="spm")
+    assert design(EVENTS.assign(run=[1, 3]), tr_s=2, n_volumes={1: 10, 3: 10}, hrf="spm").sizes["presentation"] == 20
+
+
 def test_designs_name_their_regressors():
     found = design(EVENTS, tr_s=2, n_volumes={1: 4, 2: 3}, delays_s=[0, 2.5])
     assert found.neuroid_id.values.tolist() == ["a+0s", "a+2.5s", "b+0s", "b+2.5s"]
