@@ -125,6 +125,19 @@ def test_pictures_by_their_number(tree):
         read_nsd_images(tree[0], [0, 1])
 
 
+def test_files_of_pictures_that_are_broken_are_named(tmp_path):
+    folder = tmp_path / "nsddata_stimuli/stimuli/nsd"
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "nsd_stimuli.hdf5", "w") as file:
+        file["betas"] = np.zeros((2, 4, 4, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"nsd_stimuli\.hdf5 must be an HDF5 file with the data set imgBrick"):
+        read_nsd_images(tmp_path, [1])
+    whole = (folder / "nsd_stimuli.hdf5").read_bytes()
+    (folder / "nsd_stimuli.hdf5").write_bytes(whole[:1000])
+    with pytest.raises(ValueError, match=r"nsd_stimuli\.hdf5 must be a readable file .* truncated file"):
+        read_nsd_images(tmp_path, [1])
+
+
 def test_where_pictures_come_from(tree):
     """Numbers of the table count from 0, those of the design from 1."""
     found = read_nsd_stimuli(tree[0])

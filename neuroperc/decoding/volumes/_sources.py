@@ -105,7 +105,10 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     if found.suffix in (".mgh", ".mgz"):
         return _mgh(found)
     with readable(found):
-        image: Any = nibabel.load(found)
+        try:
+            image: Any = nibabel.load(found)
+        except ValueError as error:  # an array that is shorter than the file says
+            raise ImageFileError(str(error)) from error
     if found.name.endswith(GIFTI):
         return _gifti(found, image)
     proxy = image.dataobj

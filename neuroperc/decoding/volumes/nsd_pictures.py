@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..._check import check, fail
+from ._sources import readable
 from .nsd import stimulus_names
 from .reading import read_table
 
@@ -59,7 +60,7 @@ def read_nsd_stimuli(root: PathLike) -> pd.DataFrame:
     path = Path(root) / "nsddata" / "experiments" / "nsd" / "nsd_stim_info_merged.csv"
     check(path.is_file(), "root", f"the folder of NSD, with nsddata/experiments/nsd/{path.name}", str(root))
     table = read_table(path)
-    table = table.drop(columns=[c for c in table if c.startswith("Unnamed")])
+    table = table.drop(columns=[c for c in table if str(c).startswith("Unnamed")])
     for column, kinds in (("nsdId", "iu"), ("shared1000", "biu")):
         check(column in table and table[column].dtype.kind in kinds, path.name,
               "with the columns nsdId (whole numbers) and shared1000 (True or False)", list(table))  # fmt: skip
@@ -104,7 +105,7 @@ def read_nsd_images(root: PathLike, image_73k: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        When the file is missing, or a number is not 1 to the number of pictures.
+        When the file is missing or broken, or a number is not 1 to the number of pictures.
 
     Examples
     --------
@@ -123,7 +124,10 @@ def read_nsd_images(root: PathLike, image_73k: Any) -> np.ndarray:
     check(path.is_file(), "root", "the folder of NSD, with nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5", str(root))
     numbers = np.atleast_1d(np.asarray(image_73k))
     check(numbers.dtype.kind in "iu" and numbers.ndim == 1, "image_73k", "(n,) whole numbers", numbers.dtype)
-    with h5py.File(path, "r") as file:
+    with readable(path):
+        file = h5py.File(path, "r")
+    with file:
+        check("imgBrick" in file, path.name, "an HDF5 file with the data set imgBrick, as NSD's", sorted(file))
         stored = file["imgBrick"]
         ok = numbers.size > 0 and numbers.min() >= 1 and numbers.max() <= len(stored)
         check(ok, "image_73k", f"1 to {len(stored)}", numbers, "They count from 1.")
