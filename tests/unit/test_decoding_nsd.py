@@ -134,7 +134,7 @@ def test_files_of_pictures_that_are_broken_are_named(tmp_path):
         read_nsd_images(tmp_path, [1])
     whole = (folder / "nsd_stimuli.hdf5").read_bytes()
     (folder / "nsd_stimuli.hdf5").write_bytes(whole[:1000])
-    with pytest.raises(ValueError, match=r"nsd_stimuli\.hdf5 must be a readable file .* truncated file"):
+    with pytest.raises(ValueError, match=r"nsd_stimuli\.hdf5 must be a readable file .*truncated file"):
         read_nsd_images(tmp_path, [1])
 
 

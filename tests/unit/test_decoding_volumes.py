@@ -251,7 +251,8 @@ def test_trials_must_match_the_volumes(tmp_path, stored):
         read_betas(tmp_path / "b.nii", trials=tmp_path / "trials.tsv", scale=1)
     repeats = pd.DataFrame({"stimulus_id": ["a", "a", "a"], "repetition": [0, 1, 1]})
     with pytest.raises(
-        ValueError, match=r"trials must be a table with every trial of b\.nii once, got stimulus_id a, repetition 1 twice"
+        ValueError,
+        match=r"trials must be a table with every trial of b\.nii once, got stimulus_id a, repetition 1 twice",
     ):
         read_betas(tmp_path / "b.nii", trials=repeats, scale=1)
     by_session = repeats.assign(session=[1, 1, 2])

@@ -269,13 +269,8 @@ def trial_table(trials: Any, source: Source) -> pd.DataFrame:
     for own in (("trial",), ("stimulus_id", "repetition")):
         key = [*(c for c in _TRIAL_KEY if c in table), *own]
         if set(own) <= set(table) and table.duplicated(key).any():
-            row = table[table.duplicated(key)].iloc[0]
-            fail(
-                name,
-                f"a table with every trial of {file} once",
-                f"{ {k: row[k] for k in key} } twice",
-                "Drop the copy.",
-            )
+            copy = ", ".join(f"{k} {v}" for k, v in table.loc[table.duplicated(key), key].iloc[0].items())
+            fail(name, f"a table with every trial of {file} once", f"{copy} twice", "Drop the copy.")
     return table.reset_index(drop=True)
 
 
