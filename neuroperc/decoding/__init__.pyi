@@ -43,6 +43,7 @@ from .volumes import read_map as read_map
 from .volumes import read_nsd_betas as read_nsd_betas
 from .volumes import read_nsd_images as read_nsd_images
 from .volumes import read_nsd_map as read_nsd_map
+from .volumes import read_nsd_stimuli as read_nsd_stimuli
 from .volumes import read_surface as read_surface
 from .volumes import region_table as region_table
 from .volumes import resample_volume as resample_volume
@@ -97,6 +98,7 @@ __all__ = [
     "read_nsd_betas",
     "read_nsd_images",
     "read_nsd_map",
+    "read_nsd_stimuli",
     "read_surface",
     "reconstruct",
     "region_table",

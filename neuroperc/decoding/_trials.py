@@ -20,11 +20,11 @@ def checked_trials(responses: Any, images: Any, stimuli: Any, groups: Any, condi
     finite("images", pictures)
     y = pictures.reshape(len(x), -1)
     labels = _labels("stimuli", stimuli, responses, len(x))
-    _check_same("images", y, labels, "of one stimulus", "Label each picture as a stimulus of its own.")
+    check_same("images", y, labels, "of one stimulus", "Label each picture as a stimulus of its own.")
     held = labels if groups is None else _labels("groups", groups, responses, len(x))
     kinds = np.zeros(len(x), int) if conditions is None else _labels("conditions", conditions, responses, len(x))
     for name, of_row in (("groups", held), ("conditions", kinds)):
-        _check_same(name, of_row[:, None], labels, "of one stimulus", "A stimulus on both sides of a split leaks.")
+        check_same(name, of_row[:, None], labels, "of one stimulus", "A stimulus on both sides of a split leaks.")
     n_groups = len(np.unique(held))
     check(n_groups > 3, "groups", "four or more", n_groups, "The penalty leaves a group out too.")
     return x, pictures.shape[1:], y, labels, held, kinds
@@ -56,8 +56,11 @@ def _labels(name: str, given: Any, responses: Any, n: int) -> np.ndarray:
     return labels
 
 
-def _check_same(name: str, values: np.ndarray, labels: np.ndarray, what: str, remedy: str) -> None:
+def check_same(name: str, values: np.ndarray, labels: np.ndarray, what: str, remedy: str) -> None:
+    """Raise unless all rows of one label have one value."""
     first, own = np.unique(labels, return_index=True, return_inverse=True)[1:]
     odd = np.flatnonzero(np.any(values != values[first][own], axis=1))
     if odd.size:
-        fail(name, f"the same for all rows {what}", f"another one in row {odd[0]} of {labels[odd[0]]!r}", remedy)
+        fail(
+            name, f"the same for all rows {what}", f"another one in row {odd[0]} of {labels.tolist()[odd[0]]!r}", remedy
+        )

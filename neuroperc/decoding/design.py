@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,8 +13,8 @@ import xarray as xr
 
 from .._check import check, fail, finite, integer, positive
 from ..data import make_responses
-from .volumes import named_hrf, read_events
-from .volumes.reading import check_events
+from .volumes import named_hrf
+from .volumes.reading import check_events, read_table
 
 _FINE_S = 0.05  # onsets are kept to this
 Hrf = Literal["spm", "glover"] | Callable[[np.ndarray], np.ndarray]
@@ -40,7 +41,7 @@ def design(
     tr_s
         Seconds between volumes.
     n_volumes
-        Of every run, or a mapping from run to number.
+        Of every run, or a mapping from run to number, which is needed where numbers of runs leave one out.
     slice_time_ref
         0 for the volume's start, 0.5 for its middle.
     delays_s
@@ -80,12 +81,14 @@ def design(
     positive("tr_s", tr_s)
     check(0 <= slice_time_ref <= 1, "slice_time_ref", "from 0 to 1", slice_time_ref, "0.5 is the middle of a volume.")
     check((delays_s is None) != (hrf is None), "delays_s and hrf", "one given and one None", (delays_s, hrf))
-    table = read_events(events) if not isinstance(events, pd.DataFrame) else events
+    table = events if isinstance(events, pd.DataFrame) else read_table(events)
     check(condition in table, "condition", f"a column of the events, {list(table)}", condition)
     table = table if condition == "trial_type" else table.drop(columns="trial_type", errors="ignore")
-    table = check_events(table.rename(columns={condition: "trial_type"}), "events")
+    name = "events" if isinstance(events, pd.DataFrame) else Path(events).name
+    table = check_events(table.rename(columns={condition: "trial_type"}), name)
     table = table if "run" in table else table.assign(run=1)
-    lengths = _lengths(table, n_volumes, tr_s)
+    files = events.attrs.get("files", {}) if isinstance(events, pd.DataFrame) else dict.fromkeys(table["run"], name)
+    lengths = _lengths(table, n_volumes, tr_s, files)
     conditions = sorted(table["trial_type"].unique().tolist(), key=str)
     delays = np.array([np.nan]) if delays_s is None else np.atleast_1d(np.asarray(delays_s, dtype=float))
     rows = []
@@ -97,7 +100,9 @@ def design(
     return _labelled(np.concatenate(rows), lengths, conditions, delays, tr_s)
 
 
-def _lengths(table: pd.DataFrame, n_volumes: int | Mapping[Any, int], tr_s: float) -> dict[Any, int]:
+def _lengths(
+    table: pd.DataFrame, n_volumes: int | Mapping[Any, int], tr_s: float, files: Mapping[Any, str]
+) -> dict[Any, int]:
     runs = table["run"].drop_duplicates().tolist()
     if isinstance(n_volumes, Mapping):
         missing = [r for r in runs if r not in n_volumes]
@@ -107,11 +112,16 @@ def _lengths(table: pd.DataFrame, n_volumes: int | Mapping[Any, int], tr_s: floa
         lengths = {r: integer("n_volumes", n) for r, n in n_volumes.items()}
     else:
         lengths = dict.fromkeys(runs, integer("n_volumes", n_volumes))
+        whole = table["run"].dtype.kind in "iu"
+        gaps = sorted(set(range(min(runs), max(runs))) - set(runs)) if whole else []
+        check(not gaps, "n_volumes", "a mapping from run to number, where a run has no events",
+              f"{n_volumes} without events in run {gaps}", "Name the runs that you want.")  # fmt: skip
     ends = table["run"].map(lengths) * tr_s
     outside = (table["onset"] < 0) | (table["onset"] >= ends)
     if outside.any():
         row = table[outside].iloc[0]
-        fail("onset", f"within run {row['run']}, 0 to {lengths[row['run']] * tr_s:g} s", f"{row['onset']:g} s",
+        name = f"onset in {files[row['run']]}" if row["run"] in files else "onset"
+        fail(name, f"within run {row['run']}, 0 to {lengths[row['run']] * tr_s:g} s", f"{row['onset']:g} s",
              "Onsets are seconds from the run's first volume.")  # fmt: skip
     return lengths
 

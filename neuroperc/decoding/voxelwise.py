@@ -16,6 +16,7 @@ from ..metrics import explainable_variance, noise_ceiling, pearson, spearman_bro
 from ..metrics import r2 as share_of_variance
 from ..regression import RidgeCV, Rotated, cross_predict, fold_splits, rotate
 from ._blocks import BlockStore, block_step, fit_blocks
+from ._trials import check_same
 
 #: Penalties for features of any size: they are scaled with the features' mean variance.
 ALPHAS = tuple(float(a) for a in np.logspace(-3, 7, 21))
@@ -120,7 +121,8 @@ def encode_voxels(
     responses
         Responses (presentation, neuroid). Average repeats first, or keep them: groups hold them together.
     groups
-        Name of a coordinate, or (presentation,) labels: ``"run"`` for time series.
+        Name of a coordinate, or (presentation,) labels: ``"run"`` for time series. All rows of a stimulus belong to
+        one group, and a group of a time series (rows with `time_s`) holds several rows.
     n_folds
         Of groups; the number of groups leaves out one at a time.
     splits
@@ -151,8 +153,8 @@ def encode_voxels(
     Raises
     ------
     ValueError
-        For NaN, rows that do not match, fewer groups than folds, splits that tear a group apart, or a store that
-        belongs to another fit.
+        For NaN, rows that do not match, groups that tear a stimulus apart, a time series by single rows, fewer groups
+        than folds, splits that tear a group apart, or a store that belongs to another fit.
 
     Notes
     -----
@@ -276,7 +278,19 @@ def aligned(features: Any, responses: xr.DataArray, groups: Any) -> tuple[np.nda
         groups = responses.coords[groups].values
     labels = np.asarray(groups)
     check(labels.shape == (n,), "groups", f"a label for each of the {n} rows", f"shape {labels.shape}")
+    _check_groups(labels, responses)
     return x, responses.values, labels
+
+
+def _check_groups(labels: np.ndarray, responses: xr.DataArray) -> None:
+    """Raise when rows held out have a repeat, or their neighbours in time, among the rows fitted."""
+    names = responses.coords["stimulus_id"].values
+    check_same("groups", labels[:, None], names, "of one stimulus",
+               "Rows of one stimulus on both sides of a split leak: use groups='stimulus_id'.")  # fmt: skip
+    series = "time_s" in responses.coords and responses.coords["time_s"].dims == ("presentation",)
+    check(not series or len(np.unique(labels)) < len(labels), "groups", "of several rows each for a time series",
+          f"{len(labels)} of one row",
+          'Neighbouring volumes leak: use groups="run", or drop time_s from rows that are trials.')  # fmt: skip
 
 
 def _rows_of(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -75,7 +75,10 @@ def test_stimuli_that_repeat_do_not_leak():
     made = make_responses(y, stimulus_id=ids)
     honest = encode_voxels(x, made, alphas=np.logspace(-3, 7, 11))
     assert abs(float(honest.r.mean())) < 0.05
-    leaking = encode_voxels(x, made, groups=np.arange(600), alphas=np.logspace(-3, 7, 11))
+    with pytest.raises(ValueError, match=r"groups must be the same for all rows of one stimulus.*leak"):
+        encode_voxels(x, made, groups=np.arange(600))
+    by_rows = make_responses(y, stimulus_id=np.arange(600))
+    leaking = encode_voxels(x, by_rows, alphas=np.logspace(-3, 7, 11))
     assert float(leaking.r.mean()) > 0.5
 
 

@@ -51,6 +51,28 @@ def test_designs_that_make_no_sense(change, what):
         design(EVENTS[:0], tr_s=2, n_volumes=10, delays_s=[0])
 
 
+def test_designs_name_the_file(tmp_path):
+    for run, onset in ((1, 1), (2, 99)):
+        (tmp_path / f"r{run}.tsv").write_text(f"onset\tduration\ttrial_type\tkind\n{onset}\t1\tface\tn/a\n")
+    kind = {"tr_s": 2, "n_volumes": 10, "hrf": "spm"}
+    with pytest.raises(ValueError, match=r"onset in r2\.tsv must be within run 2, 0 to 20 s, got 99 s"):
+        design(read_events([tmp_path / "r1.tsv", tmp_path / "r2.tsv"]), **kind)
+    with pytest.raises(ValueError, match=r"onset in r2\.tsv must be within run 1"):
+        design(tmp_path / "r2.tsv", **kind)
+    with pytest.raises(ValueError, match=r"r1\.tsv must be a table that names every"):
+        design(tmp_path / "r1.tsv", condition="kind", **kind)
+    with pytest.raises(ValueError, match=r"events must be a table that names every .* row \[1\]"):
+        design(EVENTS.assign(trial_type=["a", None]), **kind)
+
+
+def test_a_run_without_events_is_not_lost():
+    with pytest.raises(
+        ValueError, match=r"n_volumes must be a mapping from run to number, .* without events in run \[2\]"
+    ):
+        design(EVENTS.assign(run=[1, 3]), tr_s=2, n_volumes=10, hrf="spm")
+    assert design(EVENTS.assign(run=[1, 3]), tr_s=2, n_volumes={1: 10, 3: 10}, hrf="spm").sizes["presentation"] == 20
+
+
 def test_designs_name_their_regressors():
     found = design(EVENTS, tr_s=2, n_volumes={1: 4, 2: 3}, delays_s=[0, 2.5])
     assert found.neuroid_id.values.tolist() == ["a+0s", "a+2.5s", "b+0s", "b+2.5s"]
@@ -99,6 +121,27 @@ def test_encoding_refuses_what_does_not_match():
         encode_voxels(X, Y, n_folds=30)
     with pytest.raises(ValueError, match="stimuli that repeat"):
         noise_ceilings(Y, rng=0)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [encode_voxels, voxel_weights, lambda x, y, **kind: permutation_test(x, y, n_permutations=3, rng=0, **kind)],
+)
+def test_what_would_leak_is_refused(function):
+    series = Y.assign_coords(
+        time_s=("presentation", np.tile(np.arange(5.0), 4)), run=("presentation", np.arange(20) // 5)
+    )
+    for groups in ("stimulus_id", np.arange(20)):
+        with pytest.raises(ValueError, match=r'groups must be of several rows each.*got 20 of one row.*groups="run"'):
+            function(X, series, groups=groups)
+    kind = {"n_folds": 4} if function is not voxel_weights else {}
+    assert function(X, series, groups="run", **kind).sizes["neuroid"] == 4
+    repeated = Y.assign_coords(stimulus_id=("presentation", np.arange(20) // 2))
+    with pytest.raises(
+        ValueError, match=r"groups must be the same for all rows of one stimulus, got another one in row 1"
+    ):
+        function(X, repeated, groups=np.arange(20))
+    assert function(X, repeated, **kind).sizes["neuroid"] == 4
 
 
 def test_permutation_refuses_what_cannot_be_tested():

@@ -7,13 +7,21 @@ import pytest
 import scipy.io
 
 from neuroperc.data import make_responses
-from neuroperc.decoding import nsd_trials, read_nsd_betas, read_nsd_images, read_nsd_map, write_nsd
+from neuroperc.decoding import (
+    nsd_trials,
+    read_nsd_betas,
+    read_nsd_images,
+    read_nsd_map,
+    read_nsd_stimuli,
+    write_nsd,
+)
 
 GRID, N, SESSIONS = (9, 11, 8), 12, 3
 AFFINE = np.diag([1.8, 1.8, 1.8, 1.0])
 VERSION = "betas_fithrf_GLMdenoise_RR"
 # Ranks 1 and 2 are shared; each of the 10 ranks is shown three or four times.
 ORDER = np.random.default_rng(0).permutation(np.r_[np.repeat(np.arange(1, 9), 4), 9, 9, 10, 10])
+STIMULI = ",cocoId,cocoSplit,cropBox,loss,nsdId,shared1000"
 IMAGES = np.array([[3, 8, 1, 2, 4, 5, 6, 7, 9, 10], [3, 8, 10, 9, 7, 6, 5, 4, 2, 1]])
 
 
@@ -54,6 +62,8 @@ def tree(tmp_path_factory):
     pictures.mkdir(parents=True)
     with h5py.File(pictures / "nsd_stimuli.hdf5", "w") as file:
         file["imgBrick"] = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 16, 16, 3), np.uint8)
+    lines = [f'{n},{1000 + n},train2017,"(0, 0, {n / 20}, 0.125)",0.0,{n},{n + 1 in (3, 8)}' for n in range(10)]
+    (design / "nsd_stim_info_merged.csv").write_text("\n".join([STIMULI, *lines[::-1]]) + "\n")
     return root, stored, general, areas, ncsnr
 
 
@@ -115,6 +125,57 @@ def test_pictures_by_their_number(tree):
         read_nsd_images(tree[0], [0, 1])
 
 
+def test_files_of_pictures_that_are_broken_are_named(tmp_path):
+    folder = tmp_path / "nsddata_stimuli/stimuli/nsd"
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "nsd_stimuli.hdf5", "w") as file:
+        file["betas"] = np.zeros((2, 4, 4, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"nsd_stimuli\.hdf5 must be an HDF5 file with the data set imgBrick"):
+        read_nsd_images(tmp_path, [1])
+    whole = (folder / "nsd_stimuli.hdf5").read_bytes()
+    (folder / "nsd_stimuli.hdf5").write_bytes(whole[:1000])
+    with pytest.raises(ValueError, match=r"nsd_stimuli\.hdf5 must be a readable file .*truncated file"):
+        read_nsd_images(tmp_path, [1])
+
+
+def test_where_pictures_come_from(tree):
+    """Numbers of the table count from 0, those of the design from 1."""
+    found = read_nsd_stimuli(tree[0])
+    assert found.image_73k.tolist() == list(range(1, 11))
+    assert found.cocoId.tolist() == [1000 + n for n in range(10)]
+    assert found.columns.tolist() == ["stimulus_id", "image_73k", "shared", "cocoId", "cocoSplit", "loss", "crop_top",
+                                      "crop_bottom", "crop_left", "crop_right"]  # fmt: skip
+    assert found.crop_left.tolist() == [n / 20 for n in range(10)]
+    trials = nsd_trials(tree[0], 1, trials_per_session=N)
+    more = found.set_index("stimulus_id")[["cocoId", "shared"]].rename(columns={"shared": "for_all"})
+    joined = trials.join(more, on="stimulus_id")
+    assert joined.cocoId.tolist() == (999 + trials.image_73k).tolist()
+    assert joined.for_all.tolist() == joined.shared.tolist()
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        ([",cocoId", "0,1"], r"with the columns nsdId"),
+        ([",nsdId,shared1000", "0,0,maybe"], r"with the columns nsdId"),
+        ([",nsdId,shared1000", "0,3,True", "1,3,False"], r"every picture once, .* got number 3"),
+        (
+            [",nsdId,shared1000,cropBox", '0,0,True,"(0, 0, 1.5, 0)"'],
+            r"a cropBox of four shares .* 1\.5, 0\)' in row 0",
+        ),
+        ([",nsdId,shared1000,cropBox", "0,0,True,(0)"], "a cropBox of four shares"),
+    ],
+)
+def test_tables_of_pictures_that_make_no_sense(tmp_path, lines, what):
+    with pytest.raises(ValueError, match=r"nsd_stim_info_merged\.csv"):
+        read_nsd_stimuli(tmp_path)
+    folder = tmp_path / "nsddata/experiments/nsd"
+    folder.mkdir(parents=True)
+    (folder / "nsd_stim_info_merged.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match=r"nsd_stim_info_merged\.csv must be .*" + what):
+        read_nsd_stimuli(tmp_path)
+
+
 def test_what_is_missing_or_contradicts_is_named(tree, tmp_path):
     root = tree[0]
     with pytest.raises(ValueError, match=r"nsd_expdesign\.mat"):
@@ -123,6 +184,10 @@ def test_what_is_missing_or_contradicts_is_named(tree, tmp_path):
         read_nsd_betas(root, 1, sessions=[4], trials_per_session=N)
     with pytest.raises(ValueError, match=r"betas_session01\.nii\.gz must be of 10 trials, got 12"):
         read_nsd_betas(root, 1, sessions=[1], trials_per_session=10)
+    with pytest.raises(ValueError, match=r"sessions must be different ones, got \[1, 1\]"):
+        read_nsd_betas(root, 1, sessions=[1, 1], trials_per_session=N)
+    with pytest.raises(ValueError, match=r"trials_per_session must be at most the 36 trials .* got 750"):
+        read_nsd_betas(root, 1)
     with pytest.raises(ValueError, match="subj02"):
         read_nsd_betas(root, 2, trials_per_session=N)
     with pytest.raises(ValueError, match="1 to 2"):
@@ -151,11 +216,24 @@ def test_other_scalings_and_other_responses_are_refused(tmp_path, tree):
     nibabel.save(wrong, file)
     with pytest.raises(ValueError, match=r"betas_session01\.nii\.gz must be scaled by 1/300 or not at all"):
         read_nsd_betas(tmp_path, 1, trials_per_session=N)
+    stored = np.asarray(image.dataobj)
+    for wrong in (stored.astype(np.float32), stored * np.float32(0.97)):
+        nibabel.save(nibabel.Nifti1Image(wrong, image.affine), file)
+        with pytest.raises(ValueError, match=r"betas_session01\.nii\.gz must be in percent .* 300 times too large"):
+            read_nsd_betas(tmp_path, 1, trials_per_session=N)
+    right = (stored / 300).astype(np.float32)
+    right[..., 0][simulated_inside()] *= np.where(np.arange(simulated_inside().sum()) == 5, 900, 1)  # one wild voxel
+    nibabel.save(nibabel.Nifti1Image(right, image.affine), file)
+    assert read_nsd_betas(tmp_path, 1, trials_per_session=N).shape[0] == 3 * N
     behav = tmp_path / "nsddata/ppdata/subj01/behav"
     behav.mkdir()
     (behav / "responses.tsv").write_text("SESSION\t73KID\n" + "1\t5\n" * N)
     with pytest.raises(ValueError, match=r"responses\.tsv must be in agreement"):
         nsd_trials(tmp_path, 1, trials_per_session=N)
+
+
+def simulated_inside():
+    return np.random.default_rng(3).random(GRID) > 0.8
 
 
 def simulated(scale=2.0):
@@ -183,16 +261,58 @@ def test_written_trees_read_back(tmp_path, form):
     np.testing.assert_allclose(read_nsd_map(tmp_path, 1, "ncsnr", like=back), maps[1]["ncsnr"], rtol=1e-6)
     np.testing.assert_array_equal(read_nsd_map(tmp_path, 1, "streams", like=back), np.arange(n) % 6)
     np.testing.assert_array_equal(read_nsd_images(tmp_path, [4, 2]), images[[3, 1]])
+    written = read_nsd_stimuli(tmp_path)
+    assert written.image_73k[written.shared].tolist() == [3, 8]
+    assert len(written) == 10
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
 
-def test_writing_refuses_what_would_not_read_back(tmp_path):
+def second_subject(scale=1.0):
+    made = simulated().copy(deep=True)
+    made.values *= scale
+    return made.assign_coords(stimulus_id=("presentation", [f"nsd{IMAGES[1, r - 1]:05d}" for r in ORDER]))
+
+
+def with_nan():
+    made = simulated()
+    made[20, 7] = np.nan
+    return made
+
+
+@pytest.mark.parametrize(
+    ("betas", "change", "what"),
+    [
+        (lambda: {1: simulated()[:30]}, {}, "whole sessions of 12"),
+        (lambda: {1: simulated()[::-1]}, {}, "in the order of the design"),
+        (lambda: {1: simulated(scale=80.0)}, {}, r"within ±109\.2 %"),
+        (lambda: {1: simulated(), 2: second_subject(100.0)}, {}, r"subject 2 must be within ±109\.2 %"),
+        (lambda: {1: simulated(), 3: simulated()}, {}, "subject must be 1 to 2"),
+        (lambda: {1: with_nan()}, {}, "betas of subject 1 must be finite, got 1 NaN"),
+        (lambda: {1: simulated().drop_attrs()}, {}, "with the attribute volume_shape"),
+        (lambda: {1: simulated().assign_coords(i=simulated().i + 5)}, {}, r"inside the grid \(9, 11, 8\)"),
+        (lambda: {1: simulated()}, {"n_shared": 3}, "alike for all"),
+        (lambda: {1: simulated()}, {"masterordering": ORDER - 1}, "numbered from 1"),
+        (lambda: {1: simulated()}, {"subjectim": IMAGES[0]}, r"subjectim must be \(subject, rank\)"),
+        (lambda: {1: simulated()}, {"images": np.zeros((10, 4, 4, 3))}, r"images must be .* uint8, got float64"),
+        (lambda: {1: simulated()}, {"images": np.zeros((3, 4, 4, 3), np.uint8)}, "at least 10, as subjectim asks"),
+        (lambda: {1: simulated()}, {"maps": {1: {"ncsnr": np.ones(3)}}}, "ncsnr in maps of subject 1 must be"),
+        (lambda: {1: simulated()}, {"maps": {2: {}}}, r"maps must be of subjects among \[1\]"),
+        (lambda: {1: simulated()}, {"maps": {1: {"a/b": np.ones(3)}}}, "named as files"),
+        (lambda: {1: simulated()}, {"format": "mgh"}, "format must be one of"),
+    ],
+)
+def test_writing_refuses_what_would_not_read_back_and_leaves_nothing(tmp_path, betas, change, what):
     kind = {"masterordering": ORDER, "subjectim": IMAGES, "n_shared": 2, "trials_per_session": N}
-    with pytest.raises(ValueError, match="whole sessions of 12"):
-        write_nsd(tmp_path, {1: simulated()[:30]}, **kind)
-    with pytest.raises(ValueError, match="in the order of the design"):
-        write_nsd(tmp_path, {1: simulated()[::-1]}, **kind)
-    with pytest.raises(ValueError, match=r"within ±109\.2 %"):
-        write_nsd(tmp_path, {1: simulated(scale=80.0)}, **kind)
-    with pytest.raises(ValueError, match="alike for all"):
-        write_nsd(tmp_path, {1: simulated()}, **{**kind, "n_shared": 3})
-    assert not (tmp_path / "nsddata_betas").exists()
+    with pytest.raises(ValueError, match=what):
+        write_nsd(tmp_path, betas(), **(kind | change))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("neuroperc.decoding.volumes.nsd_writing._write_maps", full)
+    with pytest.raises(OSError, match="No space"):
+        write_nsd(tmp_path, {1: simulated()}, masterordering=ORDER, subjectim=IMAGES, n_shared=2, trials_per_session=N)
+    assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from neuroperc.data import make_responses
 from neuroperc.decoding import (
     clean_bold,
     label_voxels,
@@ -136,6 +137,16 @@ def test_runs_and_times(tmp_path):
         read_bold(files[0], runs=[1, 2, 1, 2])
 
 
+def test_the_run_with_nan_is_named(tmp_path):
+    whole, bad = (bold_file(tmp_path / f"r{r}.nii", 4) for r in (1, 2))
+    values = nibabel.load(bad).get_fdata().astype(np.float32)
+    values[1, 0, 0, 2] = np.nan
+    nibabel.save(nibabel.Nifti1Image(values, AFFINE), bad)
+    with pytest.raises(ValueError, match=r"^r2\.nii must be free of NaN .* 1 of 2 voxels .* \(1, 0, 0\)"):
+        read_bold([whole, bad], tr_s=2.0)
+    assert read_bold([whole, bad], tr_s=2.0, nan="drop").shape == (8, 1)
+
+
 def test_time_between_volumes_must_be_known(tmp_path, stored):
     save(stored, tmp_path / "b.nii")
     with pytest.raises(ValueError, match=r"tr_s must be given: b\.nii"):
@@ -175,6 +186,8 @@ def test_labels_and_regions(tmp_path, stored, mask):
     assert table.loc["V4", "x_mm"] == AFFINE[0, 3] - 2 * 2
     with pytest.raises(ValueError, match=r"every label of roi\.nii"):
         label_voxels(betas, tmp_path / "roi.nii", names={1: "V1"})
+    with pytest.raises(TypeError, match="path must be the path of a file, got ndarray"):
+        label_voxels(betas, roi)
     save(roi / 3, tmp_path / "half.nii")
     with pytest.raises(ValueError, match=r"half\.nii must be a file of whole numbers"):
         label_voxels(betas, tmp_path / "half.nii")
@@ -236,12 +249,72 @@ def test_trials_must_match_the_volumes(tmp_path, stored):
     twice.to_csv(tmp_path / "trials.tsv", sep="\t", index=False)
     with pytest.raises(ValueError, match=r"trials\.tsv must be a table with every trial of b\.nii once"):
         read_betas(tmp_path / "b.nii", trials=tmp_path / "trials.tsv", scale=1)
+    repeats = pd.DataFrame({"stimulus_id": ["a", "a", "a"], "repetition": [0, 1, 1]})
+    with pytest.raises(
+        ValueError,
+        match=r"trials must be a table with every trial of b\.nii once, got stimulus_id a, repetition 1 twice",
+    ):
+        read_betas(tmp_path / "b.nii", trials=repeats, scale=1)
+    by_session = repeats.assign(session=[1, 1, 2])
+    assert read_betas(tmp_path / "b.nii", trials=by_session, scale=1).sizes["presentation"] == 3
     with pytest.raises(ValueError, match="column stimulus_id"):
         read_betas(tmp_path / "b.nii", trials=TRIALS.drop(columns="stimulus_id"), scale=1)
     with pytest.raises(ValueError, match="no stimulus_id in row 1"):
         read_betas(tmp_path / "b.nii", trials={"stimulus_id": ["a", None, "b"]}, scale=1)
     with pytest.raises(ValueError, match="a table that exists"):
         read_betas(tmp_path / "b.nii", trials=tmp_path / "no.tsv", scale=1)
+
+
+@pytest.mark.parametrize("kind", ["c8", [("R", "u1"), ("G", "u1"), ("B", "u1")]])
+def test_colours_and_complex_numbers_are_refused(tmp_path, kind):
+    file = save(np.zeros((*GRID, 3), dtype=kind), tmp_path / "odd.nii")
+    with pytest.raises(ValueError, match=r"odd\.nii must be of real numbers, whole or float, got"):
+        read_betas(file, trials=TRIALS)
+
+
+def test_arrays_of_unequal_length_name_the_file(tmp_path):
+    arrays = [nibabel.gifti.GiftiDataArray(np.ones(n, np.float32), datatype="NIFTI_TYPE_FLOAT32") for n in (7, 5, 7)]
+    nibabel.save(nibabel.gifti.GiftiImage(darrays=arrays), tmp_path / "ragged.gii")
+    with pytest.raises(ValueError, match=r"ragged\.gii must be of one number of vertices in every array, got .*5.*7"):
+        read_betas(tmp_path / "ragged.gii", trials=TRIALS)
+    arrays[0].data = arrays[0].data[:5]  # and its header still says 7
+    nibabel.save(nibabel.gifti.GiftiImage(darrays=arrays[:1]), tmp_path / "short.gii")
+    with pytest.raises(ValueError, match=r"short\.gii must be a readable file .* cannot reshape"):
+        read_betas(tmp_path / "short.gii", trials=TRIALS)
+
+
+def two_sides():
+    where = {"hemi": ("neuroid", list("LLRR")), "vertex": ("neuroid", [0, 1, 0, 1])}
+    made = make_responses(np.ones((1, 4)), stimulus_id=["a"], coords=where)
+    made.attrs["volume_shape"] = [2, 1, 1]
+    return made
+
+
+def test_hemispheres_are_written_together(tmp_path):
+    like = two_sides()
+    for side in ("lh", "rh"):
+        (tmp_path / f"{side}.x.gii").mkdir()
+        with pytest.raises(ValueError, match=rf"path must be the name of a file, got the folder .*{side}\.x\.gii"):
+            write_map(np.arange(4.0), tmp_path / "{hemi}.x.gii", like=like)
+        assert [p.name for p in tmp_path.iterdir()] == [f"{side}.x.gii"]
+        (tmp_path / f"{side}.x.gii").rmdir()
+    write_map(np.arange(4.0), tmp_path / "{hemi}.x.gii", like=like)
+    assert [nibabel.load(tmp_path / f"{s}.x.gii").darrays[0].data.tolist() for s in ("lh", "rh")] == [[0, 1], [2, 3]]
+
+
+def test_a_full_disk_at_the_second_hemisphere_leaves_none(tmp_path, monkeypatch):
+    save_one, done = nibabel.save, []
+
+    def full(image, path):
+        done.append(path)
+        if len(done) == 2:
+            raise OSError(28, "No space left on device")
+        save_one(image, path)
+
+    monkeypatch.setattr(nibabel, "save", full)
+    with pytest.raises(OSError, match=r"rh\.x\.gii could not be written \(No space"):
+        write_map(np.arange(4.0), tmp_path / "{hemi}.x.gii", like=two_sides())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_scaling_is_said_once(tmp_path, stored):
@@ -285,8 +358,12 @@ def test_events(tmp_path):
         (tmp_path / f"r{run}.tsv").write_text(f"onset\tduration\ttrial_type\n{run}\t0\tface\n")
     table = read_events([tmp_path / "r1.tsv", tmp_path / "r2.tsv"])
     assert table[["run", "onset"]].values.tolist() == [[1, 1], [2, 2]]
+    (tmp_path / "null.tsv").write_text("onset\tduration\ttrial_type\n1\t0\tnull\n")
+    assert read_events(tmp_path / "null.tsv").trial_type.tolist() == ["null"]
     for text, what in [("onset\tduration\ttrial_type\n", "no rows"), ("onset\tduration\n1\t2\n", "trial_type"),
-                       ("onset\tduration\ttrial_type\nn/a\t1\tface\n", "onset"), ("", "tab-separated"),
+                       ("onset\tduration\ttrial_type\nn/a\t1\tface\n", "onset"),
+                       ("onset\tduration\ttrial_type\n1\t1\ta\n2\t1\tn/a\n", r"names every trial_type, .*\[1\]"),
+                       ("", "tab-separated"),
                        ("onset\tduration\ttrial_type\n1\t-1\tface\n", "durations of 0 or more")]:  # fmt: skip
         (tmp_path / "bad.tsv").write_text(text)
         with pytest.raises(ValueError, match=rf"bad\.tsv.*{what}"):

@@ -3,8 +3,9 @@ from .cleaning import named_hrf as named_hrf
 from .cleaning import resample_volume as resample_volume
 from .nsd import nsd_trials as nsd_trials
 from .nsd import read_nsd_betas as read_nsd_betas
-from .nsd import read_nsd_images as read_nsd_images
 from .nsd import read_nsd_map as read_nsd_map
+from .nsd_pictures import read_nsd_images as read_nsd_images
+from .nsd_pictures import read_nsd_stimuli as read_nsd_stimuli
 from .nsd_writing import write_nsd as write_nsd
 from .reading import read_betas as read_betas
 from .reading import read_bold as read_bold
@@ -35,6 +36,7 @@ __all__ = [
     "read_nsd_betas",
     "read_nsd_images",
     "read_nsd_map",
+    "read_nsd_stimuli",
     "read_surface",
     "region_table",
     "resample_volume",

@@ -61,6 +61,11 @@ class Source:
     tr_s: float | None = None
     data: Any = None
 
+    def __post_init__(self) -> None:
+        """Raise unless the file holds real numbers."""
+        check(self.dtype.kind in "biuf", self.path.name, "of real numbers, whole or float", f"{self.dtype}",
+              "Save one part or channel a file.")  # fmt: skip
+
     @property
     def is_surface(self) -> bool:
         """Whether the first axis counts vertices."""
@@ -88,7 +93,11 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     ------
     ValueError
         When the file is missing, unreadable or of another kind; the message names it.
+    TypeError
+        When `path` is not a path.
     """
+    if not isinstance(path, str | os.PathLike):
+        fail("path", "the path of a file", f"{type(path).__name__}", "Arrays are assigned, not read.", TypeError)
     found = Path(path)
     check(found.is_file(), "path", "a file that exists", str(found), "Check the folder and the name.")
     if found.suffix in (".hdf5", ".h5"):
@@ -96,7 +105,10 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     if found.suffix in (".mgh", ".mgz"):
         return _mgh(found)
     with readable(found):
-        image: Any = nibabel.load(found)
+        try:
+            image: Any = nibabel.load(found)
+        except ValueError as error:  # an array that is shorter than the file says
+            raise ImageFileError(str(error)) from error
     if found.name.endswith(GIFTI):
         return _gifti(found, image)
     proxy = image.dataobj
@@ -136,6 +148,8 @@ def _mgh(path: Path) -> Source:
 def _gifti(path: Path, image: Any) -> Source:
     arrays = [np.asarray(a.data) for a in image.darrays]
     check(arrays, path.name, "a GIFTI file with data", "no array")
+    shapes = sorted({a.shape for a in arrays}, key=str)
+    check(len(shapes) == 1, path.name, "of one number of vertices in every array", shapes, "Meshes: read_surface.")
     rows = np.stack([a.ravel() for a in arrays]) if arrays[0].ndim == 1 or len(arrays) > 1 else arrays[0].T
     return Source(path, (rows.shape[1], 1, 1), len(rows), None, rows.dtype, data=rows)
 

@@ -25,6 +25,8 @@ VERSION = "betas_fithrf_GLMdenoise_RR"
 SPACE = "func1pt8mm"
 SCALE = 1 / 300
 PER_SESSION = 750
+#: Percent: a trial's median is a few percent or less, and 300 times that, about a hundred or more, when not scaled.
+_TYPICAL = 30.0
 
 PathLike = str | os.PathLike[str]
 
@@ -55,7 +57,8 @@ def nsd_trials(
     Raises
     ------
     ValueError
-        Naming the file: when it is missing, lacks a variable, or contradicts itself or ``behav/responses.tsv``.
+        Naming the file: when it is missing, lacks a variable, or contradicts itself or ``behav/responses.tsv``; for
+        sessions that the design does not hold, or a session twice.
 
     References
     ----------
@@ -72,21 +75,37 @@ def nsd_trials(
     >>> nsd_trials(folder.parents[2], 1, trials_per_session=3)[["stimulus_id", "repetition", "shared"]].values.tolist()
     [['nsd00007', 0, True], ['nsd00009', 0, False], ['nsd00007', 1, True]]
     """
-    order, images, n_shared = _expdesign(Path(root), subject)
-    n = integer("trials_per_session", trials_per_session)
-    known = list(range(1, len(order) // n + 1))
+    table = design_trials(*read_design(Path(root)), subject, trials_per_session)
+    known = table["session"].drop_duplicates().tolist()
     wanted = known if sessions is None else [integer("sessions", s) for s in sessions]
     strange = sorted(set(wanted) - set(known))
     check(not strange, "sessions", f"among 1 to {len(known)}", strange, "Sessions count from 1.")
+    check(len(set(wanted)) == len(wanted), "sessions", "different ones", wanted, "Every trial is read once.")
+    check_behaviour(Path(root), subject, table)
+    return pd.concat([table[table["session"] == s] for s in wanted], ignore_index=True)
+
+
+def design_trials(
+    order: np.ndarray, pictures: np.ndarray, shared: np.ndarray, subject: int, trials_per_session: int
+) -> pd.DataFrame:
+    """Return what `nsd_trials` does for all sessions of a design: ranks, pictures of each rank, shared pictures."""
+    name, n = "nsd_expdesign.mat", integer("trials_per_session", trials_per_session)
+    check(1 <= integer("subject", subject) <= len(pictures), "subject", f"1 to {len(pictures)}", subject)
+    check(n <= len(order), "trials_per_session", f"at most the {len(order)} trials of {name}", n, "750 in NSD.")
+    images = pictures[subject - 1]
+    ok = order.min() >= 1 and order.max() <= len(images) and images.min() >= 1
+    check(ok, name, "numbered from 1", f"ranks {order.min()} to {order.max()}, pictures from {images.min()}")
+    same = np.array_equal(images[: len(shared)], shared)
+    check(same, name, "one whose shared pictures come first for every subject", f"others for subject {subject}")
+    known = np.arange(1, len(order) // n + 1)
     rank = order[: len(known) * n]
     table = pd.DataFrame({"subject": subject, "session": np.repeat(known, n)})
     table["trial"] = np.tile(np.arange(1, n + 1), len(known))
     table["image_73k"] = images[rank - 1]
     table["stimulus_id"] = stimulus_names(table["image_73k"])
     table["repetition"] = table.groupby("image_73k").cumcount()
-    table["shared"] = rank <= n_shared
-    _check_behaviour(Path(root), subject, table)
-    return pd.concat([table[table["session"] == s] for s in wanted], ignore_index=True)
+    table["shared"] = rank <= len(shared)
+    return table
 
 
 def stimulus_names(image_73k: Any) -> list[str]:
@@ -94,8 +113,8 @@ def stimulus_names(image_73k: Any) -> list[str]:
     return [f"nsd{int(n):05d}" for n in image_73k]
 
 
-def _expdesign(root: Path, subject: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return masterordering, the subject's 73k numbers by rank (both from 1), and how many are shared."""
+def read_design(root: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return masterordering, subjectim (both from 1) and sharedix of ``nsd_expdesign.mat``."""
     import scipy.io
 
     path = root / "nsddata" / "experiments" / "nsd" / "nsd_expdesign.mat"
@@ -106,18 +125,11 @@ def _expdesign(root: Path, subject: int) -> tuple[np.ndarray, np.ndarray, int]:
         raise ValueError(f"{path.name} must be a readable MATLAB file, got {error}. Copy {path} again.") from error
     for name in ("masterordering", "subjectim", "sharedix"):
         check(name in made, path.name, f"with the variable {name}", sorted(k for k in made if k[0] != "_"))
-    order, every = made["masterordering"].ravel().astype(int), made["subjectim"].astype(int)
-    shared = made["sharedix"].ravel().astype(int)
-    check(1 <= integer("subject", subject) <= len(every), "subject", f"1 to {len(every)}", subject)
-    images = every[subject - 1]
-    ok = order.min() >= 1 and order.max() <= len(images) and images.min() >= 1
-    check(ok, path.name, "numbered from 1", f"ranks {order.min()} to {order.max()}, pictures from {images.min()}")
-    same = np.array_equal(images[: len(shared)], shared)
-    check(same, path.name, "one whose shared pictures come first for every subject", f"others for subject {subject}")
-    return order, images, len(shared)
+    order, shared = (made[name].ravel().astype(int) for name in ("masterordering", "sharedix"))
+    return order, made["subjectim"].astype(int), shared
 
 
-def _check_behaviour(root: Path, subject: int, table: pd.DataFrame) -> None:
+def check_behaviour(root: Path, subject: int, table: pd.DataFrame) -> None:
     """Raise when the table of responses, where it is on disk, shows other pictures."""
     path = root / "nsddata" / "ppdata" / f"subj{subject:02d}" / "behav" / "responses.tsv"
     if not path.is_file():
@@ -169,7 +181,8 @@ def read_nsd_betas(
     Raises
     ------
     ValueError
-        Naming the file, as `read_betas`; when no session is on disk, or a file has another scaling than 1/300.
+        Naming the file, as `read_betas`; when no session is on disk, a session is asked for twice, a file has another
+        scaling than 1/300, or holds floats 300 times too large.
 
     Examples
     --------
@@ -220,6 +233,7 @@ def _read_side(
               "Copy the session again, or give trials_per_session.")  # fmt: skip
         rows = values[n * per_session : (n + 1) * per_session]
         extract(source, voxels, _nsd_factor(source), rows)
+        _check_size(rows[0], source)
     there = ~np.isnan(values).any(axis=0)
     check(there.any(), sources[0].path.name, "with a voxel that is not NaN", f"none in {voxels.name}")
     voxels = Voxels(voxels.index[there], voxels.shape, voxels.affine, voxels.surface, voxels.name)
@@ -244,6 +258,16 @@ def _nsd_factor(source: Source) -> float:
     check(right, source.path.name, "scaled by 1/300 or not at all", f"scl_slope {source.slope:g}, "
           f"scl_inter {source.inter:g}", "Another program has written it.")  # fmt: skip
     return 1.0
+
+
+def _check_size(values: np.ndarray, source: Source) -> None:
+    """Raise when the first trial of a session of floats is 300 times too large: its median is tens of percent."""
+    if source.dtype.kind != "f" or source.is_surface:
+        return
+    size = np.abs(values[np.isfinite(values) & (values != 0)])
+    typical = float(np.median(size)) if size.size else 0.0
+    check(typical <= _TYPICAL, source.path.name, "in percent signal change", f"floats of median size {typical:.0f}",
+          "They are NSD's integers, 300 times too large: divide by 300, or copy the session again.")  # fmt: skip
 
 
 def _roi_path(root: Path, subject: int, space: str, name: str) -> Path:
@@ -299,48 +323,3 @@ def read_nsd_map(
     values, file = read_volume(path)
     same_grid(file.path.name, file.shape, file.affine, "like", voxels.shape, voxels.affine)
     return np.asarray(values[tuple(voxels.index.T)])
-
-
-def read_nsd_images(root: PathLike, image_73k: Any) -> np.ndarray:
-    """Read pictures by their 73k number, which counts from 1.
-
-    Parameters
-    ----------
-    root
-        The folder with ``nsddata_stimuli``.
-    image_73k
-        (n,) numbers from 1, as in `nsd_trials`; any order, repeats allowed.
-
-    Returns
-    -------
-    numpy.ndarray
-        (n, height, width, 3) uint8, sRGB codes as stored.
-
-    Raises
-    ------
-    ValueError
-        When the file is missing, or a number is not 1 to the number of pictures.
-
-    Examples
-    --------
-    >>> import tempfile, h5py, numpy as np
-    >>> from pathlib import Path
-    >>> folder = Path(tempfile.mkdtemp(), "nsddata_stimuli/stimuli/nsd")
-    >>> folder.mkdir(parents=True)
-    >>> with h5py.File(folder / "nsd_stimuli.hdf5", "w") as file:
-    ...     file["imgBrick"] = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
-    >>> read_nsd_images(folder.parents[2], [3, 1, 3])[:, 0, 0, 0].tolist()
-    [2, 0, 2]
-    """
-    import h5py
-
-    path = Path(root) / "nsddata_stimuli" / "stimuli" / "nsd" / "nsd_stimuli.hdf5"
-    check(path.is_file(), "root", "the folder of NSD, with nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5", str(root))
-    numbers = np.atleast_1d(np.asarray(image_73k))
-    check(numbers.dtype.kind in "iu" and numbers.ndim == 1, "image_73k", "(n,) whole numbers", numbers.dtype)
-    with h5py.File(path, "r") as file:
-        stored = file["imgBrick"]
-        ok = numbers.size > 0 and numbers.min() >= 1 and numbers.max() <= len(stored)
-        check(ok, "image_73k", f"1 to {len(stored)}", numbers, "They count from 1.")
-        wanted, back = np.unique(numbers - 1, return_inverse=True)
-        return np.asarray(stored[wanted])[back]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..._check import atomic_path, check, one_of
+from ..._check import check, fail, finite, integer, one_of
 from ._masks import Voxels, voxels_of
-from .nsd import PER_SESSION, SPACE, VERSION, nsd_trials
+from .nsd import PER_SESSION, SPACE, VERSION, check_behaviour, design_trials
 from .writing import write_nifti
 
 _LIMIT = np.iinfo(np.int16).max / 300
@@ -33,7 +35,7 @@ def write_nsd(
     version: str = VERSION,
     space: str = SPACE,
 ) -> None:
-    """Write what `read_nsd_betas`, `nsd_trials`, `read_nsd_map` and `read_nsd_images` read.
+    """Write what `read_nsd_betas`, `nsd_trials`, `read_nsd_map`, `read_nsd_images` and `read_nsd_stimuli` read.
 
     Parameters
     ----------
@@ -63,7 +65,9 @@ def write_nsd(
     Raises
     ------
     ValueError
-        When rows are not whole sessions, name other pictures than the design, or exceed what int16 holds.
+        When rows are not whole sessions, name other pictures than the design, hold NaN or more than int16 does, or when
+        designs, pictures or maps do not match; everything is checked before the first file, and files take their places
+        together.
 
     Examples
     --------
@@ -80,17 +84,35 @@ def write_nsd(
     base = Path(root)
     check(base.is_dir(), "root", "a folder that exists", str(base), "Make it first.")
     one_of("format", format, ("nii.gz", "hdf5"))
-    _write_design(base, np.asarray(masterordering), np.asarray(subjectim), n_shared)
-    if images is not None:
-        _write_images(base, np.asarray(images), np.asarray(subjectim), n_shared)
+    order, numbers, shared = _design(masterordering, subjectim, n_shared)
+    _check_images(images, numbers)
+    strange = sorted(set(maps or {}) - set(betas))
+    check(not strange, "maps", f"of subjects among {sorted(betas)}", strange)
+    drawn = {subject: dict((maps or {}).get(subject, {})) for subject in betas}
     for subject, rows in betas.items():
-        trials = nsd_trials(base, subject, trials_per_session=trials_per_session)
+        trials = design_trials(order, numbers, shared, subject, trials_per_session)
+        check_behaviour(base, subject, trials)
         _check_rows(rows, trials, subject, trials_per_session)
-        voxels = voxels_of(rows)
-        _write_sessions(base, subject, rows, voxels, trials_per_session, format, space, version)
-        given = dict((maps or {}).get(subject, {}))
-        given.setdefault("nsdgeneral", np.ones(len(voxels.index)))
-        _write_maps(base, subject, given, voxels, space, version)
+        drawn[subject].setdefault("nsdgeneral", np.ones(rows.sizes["neuroid"]))
+        _check_maps(drawn[subject], rows.sizes["neuroid"], subject)
+    with _all_or_nothing(base) as made:
+        _write_design(made, order, numbers, shared)
+        if images is not None:
+            _write_images(made, np.asarray(images), shared)
+        for subject, rows in betas.items():
+            voxels = voxels_of(rows)
+            _write_sessions(made, subject, rows, voxels, trials_per_session, format, space, version)
+            _write_maps(made, subject, drawn[subject], voxels, space, version)
+
+
+@contextmanager
+def _all_or_nothing(base: Path) -> Iterator[Path]:
+    """Yield a folder inside `base`; move its files to their places when all are whole, remove it in any case."""
+    with TemporaryDirectory(prefix=".nsd-", dir=base) as name:
+        made = Path(name)
+        yield made
+        for file in [p for p in made.rglob("*") if p.is_file()]:
+            file.replace(_folder(base, *file.parent.relative_to(made).parts) / file.name)
 
 
 def _folder(base: Path, *parts: str) -> Path:
@@ -99,46 +121,71 @@ def _folder(base: Path, *parts: str) -> Path:
     return found
 
 
-def _write_design(base: Path, order: np.ndarray, images: np.ndarray, n_shared: int) -> None:
+def _design(masterordering: Any, subjectim: Any, n_shared: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return ranks of trials, pictures of ranks by subject, and shared pictures; raise where they contradict."""
+    order, numbers = np.ravel(masterordering), np.asarray(subjectim)
+    for name, found in (("masterordering", order), ("subjectim", numbers)):
+        check(found.dtype.kind in "iu" and found.size, name, "whole numbers", f"{found.size} of {found.dtype}")
+    check(numbers.ndim == 2, "subjectim", "(subject, rank)", f"shape {numbers.shape}")
+    shared = numbers[:, : integer("n_shared", n_shared, 0)]
+    check(bool((shared == shared[:1]).all()), "subjectim", f"alike for all in the first {n_shared} ranks", "not so")
+    return order, numbers, shared[0]
+
+
+def _write_design(base: Path, order: np.ndarray, numbers: np.ndarray, shared: np.ndarray) -> None:
     import scipy.io
 
-    check(images.ndim == 2, "subjectim", "(subject, rank)", f"shape {images.shape}")
-    shared = images[:, :n_shared]
-    check(bool((shared == shared[:1]).all()), "subjectim", f"alike for all in the first {n_shared} ranks", "not so")
-    made = {"masterordering": order[None], "subjectim": images, "sharedix": shared[:1]}
-    with atomic_path(_folder(base, "nsddata", "experiments", "nsd") / "nsd_expdesign.mat") as temporary:
-        scipy.io.savemat(temporary, made)
+    made = {"masterordering": order[None], "subjectim": numbers, "sharedix": shared[None]}
+    scipy.io.savemat(_folder(base, "nsddata", "experiments", "nsd") / "nsd_expdesign.mat", made)
 
 
-def _write_images(base: Path, images: np.ndarray, subjectim: np.ndarray, n_shared: int) -> None:
+def _check_images(images: Any, numbers: np.ndarray) -> None:
+    if images is None:
+        return
+    shape, dtype = np.shape(images), getattr(images, "dtype", None)
+    right = dtype == np.uint8 and len(shape) == 4 and shape[3] == 3
+    check(right, "images", "(picture, height, width, 3) uint8", f"{dtype} {shape}")
+    check(numbers.max() <= shape[0], "images", f"at least {numbers.max()}, as subjectim asks", shape[0])
+
+
+def _write_images(base: Path, images: np.ndarray, shared: np.ndarray) -> None:
     import h5py
 
-    right = images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] == 3
-    check(right, "images", "(picture, height, width, 3) uint8", f"{images.dtype} {images.shape}")
-    check(subjectim.max() <= len(images), "images", f"at least {subjectim.max()}, as subjectim asks", len(images))
-    with (
-        atomic_path(_folder(base, "nsddata_stimuli", "stimuli", "nsd") / "nsd_stimuli.hdf5") as temporary,
-        h5py.File(temporary, "w") as file,
-    ):
+    with h5py.File(_folder(base, "nsddata_stimuli", "stimuli", "nsd") / "nsd_stimuli.hdf5", "w") as file:
         file["imgBrick"] = images
     numbers = np.arange(len(images))
-    table = pd.DataFrame({"nsdId": numbers, "shared1000": np.isin(numbers + 1, subjectim[0, :n_shared])})
-    with atomic_path(_folder(base, "nsddata", "experiments", "nsd") / "nsd_stim_info_merged.csv") as temporary:
-        table.to_csv(temporary)
+    table = pd.DataFrame({"nsdId": numbers, "shared1000": np.isin(numbers + 1, shared)})
+    table.to_csv(_folder(base, "nsddata", "experiments", "nsd") / "nsd_stim_info_merged.csv")
 
 
 def _check_rows(rows: xr.DataArray, trials: pd.DataFrame, subject: int, per_session: int) -> None:
-    n = rows.sizes["presentation"]
-    check(n and n % per_session == 0 and n <= len(trials), f"betas of subject {subject}",
+    """Raise unless rows are the design's trials on a grid, with numbers that int16 holds; a session at a time."""
+    name, n = f"betas of subject {subject}", rows.sizes["presentation"]
+    check(n and n % per_session == 0 and n <= len(trials), name,
           f"whole sessions of {per_session}, at most {len(trials)} trials", f"{n} rows")  # fmt: skip
     wanted, got = trials["stimulus_id"].to_numpy()[:n], rows.coords["stimulus_id"].values
     other = np.flatnonzero(wanted != got)
     if other.size:
-        check(False, f"betas of subject {subject}", "in the order of the design",
-              f"{got[other[0]]!r} for {wanted[other[0]]!r} in row {other[0]}")  # fmt: skip
-    low, high = float(rows.min()), float(rows.max())
-    check(max(-low, high) <= _LIMIT, f"betas of subject {subject}", f"within ±{_LIMIT:.1f} %", (low, high),
-          "int16 of 1/300 % holds no more.")  # fmt: skip
+        fail(name, "in the order of the design", f"{got[other[0]]!r} for {wanted[other[0]]!r} in row {other[0]}")
+    voxels = voxels_of(rows)
+    check(voxels.affine is not None, name, "with the attribute affine", sorted(rows.attrs), "Vertices go elsewhere.")
+    inside = ((voxels.index >= 0) & (voxels.index < voxels.shape)).all()
+    check(
+        inside, name, f"of voxels inside the grid {voxels.shape}", f"up to {tuple(voxels.index.max(axis=0).tolist())}"
+    )
+    for start in range(0, n, per_session):
+        part = rows.values[start : start + per_session]
+        low, high = float(part.min()), float(part.max())  # NaN when there is one
+        if not max(-low, high) <= _LIMIT:
+            finite(name, part, 'Read with nan="drop".')
+            fail(name, f"within ±{_LIMIT:.1f} %", (low, high), "int16 of 1/300 % holds no more.")
+
+
+def _check_maps(maps: Mapping[str, Any], n: int, subject: int) -> None:
+    for key, values in maps.items():
+        name = f"maps of subject {subject}"
+        check(key == Path(key).name, name, "named as files", key)
+        check(np.shape(values) == (n,), f"{key} in {name}", f"({n},), a number a voxel", np.shape(values))
 
 
 def _write_sessions(
@@ -174,7 +221,7 @@ def _volumes(stored: np.ndarray, voxels: Voxels) -> Iterator[np.ndarray]:
 def _write_hdf5(path: Path, volumes: Iterator[np.ndarray], n: int, shape: tuple[int, ...]) -> None:
     import h5py
 
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with h5py.File(path, "w") as file:
         data = file.create_dataset("betas", (n, *shape[::-1]), np.int16)
         for t, volume in enumerate(volumes):
             data[t] = volume.reshape(shape[::-1])
@@ -183,12 +230,10 @@ def _write_hdf5(path: Path, volumes: Iterator[np.ndarray], n: int, shape: tuple[
 def _write_maps(base: Path, subject: int, maps: Mapping[str, Any], voxels: Voxels, space: str, version: str) -> None:
     name = f"subj{subject:02d}"
     for key, values in maps.items():
-        known = np.asarray(values, dtype=np.float32)
-        check(known.shape == (len(voxels.index),), key, f"({len(voxels.index)},), a number a voxel", known.shape)
         of_betas = key == "ncsnr"
         place = ("nsddata_betas", "ppdata", name, space, version)
         place = place if of_betas else ("nsddata", "ppdata", name, space, "roi")
         volume = np.full(int(np.prod(voxels.shape)), np.nan if of_betas else -1, np.float32)
-        volume[voxels.flat] = known
+        volume[voxels.flat] = np.asarray(values, dtype=np.float32)
         write_nifti(_folder(base, *place) / f"{key}.nii.gz", [volume], n_volumes=1, shape=voxels.shape,
                     affine=np.asarray(voxels.affine), dtype=np.float32)  # fmt: skip

@@ -18,7 +18,7 @@ from ._sources import Source, open_source
 
 PathLike = str | os.PathLike[str]
 Nan = Literal["raise", "drop", "keep"]
-_TRIAL_KEY = ("subject", "session", "run", "trial")
+_TRIAL_KEY = ("subject", "session", "run")
 
 
 def read_betas(
@@ -42,7 +42,8 @@ def read_betas(
         None reads every voxel.
     trials
         Table, or path of a .tsv or .csv, with a row for each volume in order and the column ``stimulus_id``. Every
-        column becomes a coordinate. `subject`, `session`, `run` and `trial` together must name a row once.
+        column becomes a coordinate. `trial`, and `stimulus_id` with `repetition`, must each name a row once within its
+        `subject`, `session` and `run`, as far as there are such columns.
     scale
         Factor to `units`, for numbers stored without a scaling of their own. Needed for integers: NSD's betas are
         ``scale=1/300``, and ``scale=1`` takes the numbers as they are. A file with its own scaling refuses it.
@@ -80,7 +81,7 @@ def read_betas(
     factor = _factor(source, scale)
     voxels = choose_voxels(mask, source)
     values = extract(source, voxels, factor)
-    values, voxels = _without_nan(values, voxels, nan, source.path)
+    values, voxels = _without_nan(values, voxels, nan, [source])
     return label_rows(values, voxels, table, source, units)
 
 
@@ -173,7 +174,7 @@ def read_bold(
         here = choose_voxels(mask, source)
         _same_voxels(here, voxels, source, sources[0])
         parts.append(extract(source, here, 1.0))
-    values, voxels = _without_nan(np.concatenate(parts), voxels, nan, sources[0].path)
+    values, voxels = _without_nan(np.concatenate(parts), voxels, nan, sources)
     within = _count_within(labels)
     table = pd.DataFrame({"stimulus_id": [f"{r}:{v}" for r, v in zip(labels, within, strict=True)], "run": labels})
     table["time_s"] = within * interval_s
@@ -196,11 +197,13 @@ def read_events(path: PathLike | Sequence[PathLike], *, runs: Any = None) -> pd.
     -------
     pandas.DataFrame
         ``run onset duration trial_type`` and what else the files have; onset and duration in seconds.
+        ``attrs["files"]`` maps a run to its file's name, for messages.
 
     Raises
     ------
     ValueError
-        Naming the file: when it is missing, has no rows, lacks a column, or an onset or duration is not a number.
+        Naming the file: when it is missing, has no rows, lacks a column, an onset or duration is not a number, or a
+        ``trial_type`` is n/a.
 
     Examples
     --------
@@ -217,11 +220,12 @@ def read_events(path: PathLike | Sequence[PathLike], *, runs: Any = None) -> pd.
     check(len(labels) == len(paths), "runs", f"a label for each of the {len(paths)} files", f"{len(labels)} labels")
     tables = [check_events(read_table(p), p.name).assign(run=r) for p, r in zip(paths, labels, strict=True)]
     joined = pd.concat(tables, ignore_index=True)
+    joined.attrs["files"] = {r: p.name for r, p in zip(labels, paths, strict=True)}
     return joined[["run", *[c for c in joined if c != "run"]]]
 
 
 def check_events(events: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return the table of events; raise unless it has rows, and onsets and durations that are numbers."""
+    """Return the table of events; raise unless it has rows, onsets and durations that are numbers, and names."""
     check(len(events), name, "a table with events", "no rows", "Leave out runs without events.")
     for column in ("onset", "duration", "trial_type"):
         check(column in events, name, f"a table with the column {column}", list(events), "See the BIDS events page.")
@@ -231,17 +235,21 @@ def check_events(events: pd.DataFrame, name: str) -> pd.DataFrame:
         check(not bad.size, name, f"a table whose {column} is a number of seconds",
               f"{events[column].to_numpy()[bad[:1]]} in row {bad[:1]}", "Fill or drop the row.")  # fmt: skip
         events = events.assign(**{column: numbers})
+    unnamed = np.flatnonzero(events["trial_type"].isna())
+    check(not unnamed.size, name, "a table that names every trial_type", f"none in row {unnamed[:1]}",
+          "Name the event or drop the row.")  # fmt: skip
     low = events["duration"].min()
     check(low >= 0, name, "a table with durations of 0 or more", low)
     return events
 
 
 def read_table(path: PathLike) -> pd.DataFrame:
-    """Read a .tsv or .csv."""
+    """Read a .tsv or .csv; what is n/a, empty or NaN is missing, and an event may be called null or None."""
     file = Path(path)
     check(file.is_file(), "path", "a table that exists", str(file), "Check the folder and the name.")
     try:
-        return pd.read_csv(file, sep="," if ".csv" in file.suffixes else "\t")
+        sep = "," if ".csv" in file.suffixes else "\t"
+        return pd.read_csv(file, sep=sep, keep_default_na=False, na_values=["", "n/a", "N/A", "NA", "NaN", "nan"])
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         fail(file.name, "a table of tab-separated (.tsv) or comma-separated (.csv) text", f"{error}")
 
@@ -258,10 +266,11 @@ def trial_table(trials: Any, source: Source) -> pd.DataFrame:
     check(
         not unnamed.any(), name, "a table that names every stimulus", f"no stimulus_id in row {int(unnamed.argmax())}"
     )
-    key = [c for c in _TRIAL_KEY if c in table]
-    if "trial" in key and table.duplicated(key).any():
-        row = table[table.duplicated(key)].iloc[0]
-        fail(name, f"a table with every trial of {file} once", f"{ {k: row[k] for k in key} } twice", "Drop the copy.")
+    for own in (("trial",), ("stimulus_id", "repetition")):
+        key = [*(c for c in _TRIAL_KEY if c in table), *own]
+        if set(own) <= set(table) and table.duplicated(key).any():
+            copy = ", ".join(f"{k} {v}" for k, v in table.loc[table.duplicated(key), key].iloc[0].items())
+            fail(name, f"a table with every trial of {file} once", f"{copy} twice", "Drop the copy.")
     return table.reset_index(drop=True)
 
 
@@ -293,15 +302,18 @@ def extract(source: Source, voxels: Voxels, factor: float, out: np.ndarray | Non
     return values
 
 
-def _without_nan(values: np.ndarray, voxels: Voxels, nan: str, path: Path) -> tuple[np.ndarray, Voxels]:
+def _without_nan(values: np.ndarray, voxels: Voxels, nan: str, sources: list[Source]) -> tuple[np.ndarray, Voxels]:
     if nan == "keep":
         return values, voxels
     bad = np.isnan(values.sum(axis=0))
     if not bad.any():
         return values, voxels
-    count = f"{int(bad.sum())} of {bad.size} voxels with NaN, the first at {tuple(voxels.index[bad][0].tolist())}"
-    check(nan == "drop", path.name, f"free of NaN inside {voxels.name}", count, 'Use nan="drop" or nan="keep".')
-    check(not bad.all(), path.name, "with at least one voxel without NaN", count)
+    row = int(np.isnan(values[:, bad]).any(axis=1).argmax())
+    name = np.repeat([s.path.name for s in sources], [s.n_volumes for s in sources])[row]
+    first = tuple(voxels.index[np.isnan(values[row])][0].tolist())
+    count = f"{int(bad.sum())} of {bad.size} voxels with NaN, the first at {first}"
+    check(nan == "drop", name, f"free of NaN inside {voxels.name}", count, 'Use nan="drop" or nan="keep".')
+    check(not bad.all(), name, "with at least one voxel without NaN", count)
     kept = Voxels(voxels.index[~bad], voxels.shape, voxels.affine, voxels.surface, voxels.name)
     return values[:, ~bad], kept
 

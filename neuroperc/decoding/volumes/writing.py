@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,18 +88,21 @@ def write_map(
 def _write_sides(
     rows: np.ndarray, target: Path, like: xr.DataArray, voxels: Voxels, outside: float, name: str, intent: str
 ) -> None:
-    """Write a GIFTI file a hemisphere."""
+    """Write a GIFTI file a hemisphere, both or none."""
     sides = like.coords["hemi"].values.astype(str) if "hemi" in like.coords else np.full(len(voxels.index), "")
     known = sorted(set(sides.tolist()))
     one = len(known) == 1 and "{hemi}" not in target.name
     check(one or "{hemi}" in target.name, "path", "a name with {hemi}, for vertices of two hemispheres", target.name)
     check(set(known) <= {"", *_SIDES}, "hemi", "L or R", known)
-    for side in known:
-        chosen = sides == side
-        part = Voxels(voxels.index[chosen], voxels.shape, None, True)
-        path = target.with_name(target.name.replace("{hemi}", _SIDES.get(side, ("", ""))[0]))
-        arrays = [_fill(row[chosen], part, outside) for row in rows]
-        write_gifti(path, arrays, name=name, intent=intent, structure=_SIDES.get(side, ("", ""))[1])
+    with ExitStack() as together:
+        for side in known:
+            chosen = sides == side
+            part = Voxels(voxels.index[chosen], voxels.shape, None, True)
+            path = target.with_name(target.name.replace("{hemi}", _SIDES.get(side, ("", ""))[0]))
+            check(not path.is_dir(), "path", "the name of a file", f"the folder {path}")
+            arrays = [_fill(row[chosen], part, outside) for row in rows]
+            image = _gifti_image(arrays, name=name, intent=intent, structure=_SIDES.get(side, ("", ""))[1])
+            nibabel.save(image, together.enter_context(atomic_path(path)))
 
 
 def _fill(row: np.ndarray, voxels: Voxels, outside: float) -> np.ndarray:
@@ -132,13 +135,12 @@ def write_nifti(
                 out.write(np.ascontiguousarray(volume, dtype=dtype).tobytes())
 
 
-def write_gifti(path: Path, arrays: list[np.ndarray], *, name: str = "", intent: str = "", structure: str = "") -> None:
-    """Write an array a map, one number a vertex."""
+def _gifti_image(arrays: list[np.ndarray], *, name: str = "", intent: str = "", structure: str = "") -> Any:
+    """Return a GIFTI image with an array a map, one number a vertex."""
     kind = intent or ("shape" if len(arrays) == 1 else "estimate")
     if kind not in _INTENTS:
         fail("intent", f"one of {sorted(_INTENTS)}", kind)
     made = [nibabel.gifti.GiftiDataArray(a.astype(np.float32), intent=_INTENTS[kind], datatype="NIFTI_TYPE_FLOAT32",
                                          meta=nibabel.gifti.GiftiMetaData({"Name": name})) for a in arrays]  # fmt: skip
     meta = nibabel.gifti.GiftiMetaData({"AnatomicalStructurePrimary": structure} if structure else {})
-    with atomic_path(path) as temporary:
-        nibabel.save(nibabel.gifti.GiftiImage(darrays=made, meta=meta), temporary)
+    return nibabel.gifti.GiftiImage(darrays=made, meta=meta)
