@@ -55,7 +55,7 @@ class Config:
     n_blocks: int
     projector_width: int
     prior_depth: int
-    steps: int
+    epochs: float
     batch_size: int
     learning_rate: float
     n_samples: int
@@ -140,7 +140,7 @@ def _cell(config: Config, nonlinearity: float, n: int, seed: int, variant: str, 
     ridge = RidgeCV(np.logspace(0, 6, 13)).fit(patterns[:n], shown)
     model = decoding.MindEye(
         width=config.width, n_blocks=config.n_blocks, projector_width=config.projector_width,
-        prior_depth=config.prior_depth, epochs=config.steps / -(-n // config.batch_size),
+        prior_depth=config.prior_depth, epochs=config.epochs,
         batch_size=config.batch_size, learning_rate=config.learning_rate, random_state=1000 * config.seed + seed,
         **VARIANTS.get(variant, {}),
     ).fit(seen, shown)  # fmt: skip
@@ -212,7 +212,7 @@ def _nsd(config: Config, progress: bool) -> Measured:
     shown = np.concatenate(tokens)
     model = decoding.MindEye(
         width=config.width, n_blocks=config.n_blocks, projector_width=config.projector_width,
-        prior_depth=config.prior_depth, prior_heads=12, prior_head_dims=64, epochs=240, batch_size=config.batch_size,
+        prior_depth=config.prior_depth, prior_heads=12, prior_head_dims=64, epochs=config.epochs, batch_size=config.batch_size,
         learning_rate=config.learning_rate, mixed_precision="fp16", device=config.device, random_state=config.seed,
     )  # fmt: skip
     own = betas[~shared]
@@ -295,7 +295,7 @@ def _draw_retrieval(ax: Any, curves: dict[str, np.ndarray], config: dict[str, An
     ax.set(title=f"retrieval, {config['n_trials'][-1]:,} pictures", xlabel="planted non-linearity",
            ylabel=f"top 1 of {config['n_test']} (line: chance)")  # fmt: skip
     ax.set_ylim(0, 1.05)
-    ax.legend(loc="upper right", fontsize=7, handlelength=3)
+    ax.legend(loc="lower left", fontsize=6.5, handlelength=3, frameon=True, framealpha=0.8, edgecolor="none")
 
 
 def _draw_table(ax: Any, table: dict[str, Any], config: dict[str, Any]) -> None:
