@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, normalize
+from torch.nn.functional import interpolate, normalize, pixel_shuffle
 
 from ..._check import check, fail, finite, integer, non_negative, positive
 from ...training import TrainingResult
@@ -32,7 +32,7 @@ class PictureDecoder(BaseEstimator):
     Parameters
     ----------
     width
-        Channels of the first maps, a multiple of 32; they halve at each doubling, down to 32.
+        Channels of the first maps, a multiple of 8; they halve at each doubling, down to 32.
     noise_sd
         Standard deviation of the noise that is added to the standardised embeddings in training: what is
         predicted from a brain is not exact either.
@@ -108,7 +108,7 @@ class PictureDecoder(BaseEstimator):
         side, n_doublings = codes.shape[-1], int(np.log2(max(codes.shape[-1] // _SEED_PX, 1)))
         check(codes.shape[-2] == side == _SEED_PX * 2**n_doublings and n_doublings > 0, "images",
               "square, with a side of 8, 16, 32, 64, ...", tuple(codes.shape[-2:]), "Resize them first.")  # fmt: skip
-        check(integer("width", self.width) % 32 == 0, "width", "a multiple of 32", self.width)
+        check(integer("width", self.width, _NARROWEST) % 8 == 0, "width", "a multiple of 8", self.width)
         non_negative("noise_sd", self.noise_sd)
         rate = positive("learning_rate", self.learning_rate)
         with torch.random.fork_rng(devices=[]):
@@ -164,10 +164,10 @@ class _Upsampler(nn.Module):
         sd = vectors.std(0)
         self.register_buffer("mean", vectors.mean(0))
         self.register_buffer("sd", torch.where(sd > 0, sd, torch.inf))
-        widths = [max(_NARROWEST, width // 2**k) for k in range(n_doublings + 1)]
+        widths = [max(_NARROWEST, width // 2**k // 8 * 8) for k in range(n_doublings)]
         self.unfold = nn.Linear(vectors.shape[1], width * _SEED_PX**2)
         self.layers = nn.ModuleList(Convs(a, b) for a, b in pairwise(widths))
-        self.out = nn.Conv2d(widths[-1], 3, 3, padding=1, bias=False)
+        self.out = nn.Conv2d(widths[-1], 3 * 4, 3, padding=1, bias=False)
         nn.init.zeros_(self.out.weight)  # the training starts from the mean colour
         self.grey = nn.Parameter(grey[:, None, None].clone())
 
@@ -175,7 +175,7 @@ class _Upsampler(nn.Module):
         x = self.unfold((vectors - self.mean) / self.sd + noise).unflatten(1, (-1, _SEED_PX, _SEED_PX))
         for layer in self.layers:
             x = layer(interpolate(x, scale_factor=2.0, mode="nearest"))
-        found: Tensor = self.out(x) + self.grey
+        found: Tensor = pixel_shuffle(self.out(x), 2) + self.grey
         return found
 
 
