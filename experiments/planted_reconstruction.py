@@ -247,14 +247,13 @@ def _png(pictures: Tensor) -> str:
 def plot(result: Result) -> Figure:
     """Draw rows of pictures, and what each maker reaches beside chance and baselines."""
     with npplot.style():
-        canvas = npplot.figure(1, 3, width_in=3.4, height_in=3.4)
-        grid = canvas.axes[0].get_gridspec()
-        grid.set_width_ratios([1.9, 1, 1])
+        canvas = npplot.figure(1, 3, width_in=4.2, height_in=3.6)
+        canvas.axes[0].get_gridspec().set_width_ratios([2.2, 1, 1])
         rows = {}
         for name, packed in result.data["pictures"].items():
             strip = np.asarray(Image.open(io.BytesIO(base64.b64decode(packed)))) / 255
             rows[name] = np.stack(np.split(strip, strip.shape[1] // SIDE, axis=1)).transpose(0, 3, 1, 2)
-        npplot.picture_rows(rows, encoding="srgb", title="test pictures, a simulated brain", ax=canvas.axes[0])
+        npplot.picture_rows(rows, encoding="srgb", title="test pictures and what was made", ax=canvas.axes[0])
         table = pd.DataFrame(result.data["table"])
         _draw(canvas.axes[1], table, {"all pictures": f"two-way {HIGH}",
                                       "of the same class": f"two-way {HIGH}, matched foils"}, 0.5)  # fmt: skip
@@ -262,7 +261,10 @@ def plot(result: Result) -> Figure:
         _draw(canvas.axes[2], table, {"PixCorr": "PixCorr", "SSIM": "SSIM"}, 0.0)
         canvas.axes[2].set(title="agreement of pixels", xlabel="r, SSIM")
         canvas.axes[2].set_yticklabels([])
-        canvas.suptitle(f"bars: {result.claims[0].interval_of or '95 % intervals over test pictures'}", fontsize=8)
+        canvas.suptitle(
+            f"bars: 95 % bootstrap intervals over {result.config['n_test']} test pictures, one simulated brain",
+            fontsize=9,
+        )
     return canvas
 
 
@@ -276,5 +278,5 @@ def _draw(ax: Axes, table: pd.DataFrame, measures: dict[str, str], line: float) 
                     color=colors[k], label=label)  # fmt: skip
     ax.axvline(line, color="0.6", lw=0.8, zorder=0)
     ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, -0.42), ncols=2, fontsize=7)
+    ax.set_ylim(len(names) + 0.4, -0.5)  # room for the legend
+    ax.legend(loc="lower right", fontsize=7)
