@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 from matplotlib.figure import Figure
 from scipy.stats import t as student
@@ -13,7 +14,10 @@ from scipy.stats import t as student
 from neuroperc import decoding, nets
 from neuroperc import plot as npplot
 from neuroperc._check import fail
+from neuroperc.data import average_repeats
+from neuroperc.decoding import mindeye
 from neuroperc.experiment import Measured, Result
+from neuroperc.metrics import pearson
 
 #: 68 nouns in eight kinds; scenes mostly hold nouns of one kind, so that things that belong together come together.
 KINDS = {
@@ -54,7 +58,9 @@ class Config:
 
 
 def run(config: Config) -> Measured:
-    """Plant, fit, project, caption and score for every seed and setting."""
+    """Plant, fit, project, caption and score for every seed and setting, or caption NSD."""
+    if config.embeddings == "clip":
+        return _nsd(config)
     found = [_one_seed(config, config.seed + k) for k in range(config.n_seeds)]
     table = {s: {name: [f[s][name] for f in found] for name in found[0][s]} for s in SETTINGS}
     main = {name: np.array(values, dtype=float) for name, values in table[MAIN].items() if name != "words"}
@@ -242,10 +248,75 @@ def _counterfactual(space: Space, encoder: xr.Dataset, pure: np.ndarray, rng: np
     return float(np.mean(effect[np.arange(len(truth)), truth] > rivals.max(axis=1)))
 
 
+#: What the profile nsd needs: a variable of the environment to what it names.
+NSD_NEEDS = {
+    "NEUROPERC_NSD": "the folder of the Natural Scenes Dataset",
+    "NEUROPERC_CLIP_BANK": "a .npy file of CLIP ViT-B/32 embeddings of pictures, (picture, 512)",
+    "NEUROPERC_CLIPCAP": "ClipCap's weights, trained on COCO",
+}
+FLOC = ("faces", "bodies", "places", "words")
+
+
+def _nsd(config: Config) -> Measured:
+    """Caption the voxels of NSD's subject 1 in CLIP's space; what needs planted truth is not measured."""
+    places = {name: os.environ.get(name) or "nothing" for name in NSD_NEEDS}
+    for name, place in places.items():
+        if not Path(place).exists():
+            raise FileNotFoundError(f"{name} must be {NSD_NEEDS[name]}, got {place}. The profiles smoke and paper run "
+                                    "without it, on planted brains.")  # fmt: skip
+    root, bank, clipcap = places.values()
+    clip = mindeye.open_clip_tokens("ViT-B-32", pretrained="openai", tokens=False)
+    betas = decoding.read_nsd_betas(root, 1)
+    maps = [decoding.read_nsd_map(root, 1, f"floc-{kind}", like=betas) > 0 for kind in FLOC]
+    betas = betas.assign_coords(region=("neuroid", np.select(maps, FLOC, default="")))
+    names, first = np.unique(betas.stimulus_id.values, return_index=True)
+    numbers = betas.image_73k.values[first]
+    embedded = []
+    for k in range(0, len(numbers), 64):
+        codes = torch.from_numpy(decoding.read_nsd_images(root, numbers[k : k + 64])).permute(0, 3, 1, 2).float() / 255
+        with torch.no_grad():
+            embedded.append(clip(codes).numpy())
+    rows = xr.DataArray(
+        np.concatenate(embedded), dims=("stimulus", "feature"), coords={"stimulus_id": ("stimulus", names)}
+    )
+    own, shared = betas[~betas.shared.values], average_repeats(betas[betas.shared.values])
+    encoder = decoding.fit_image_encoder(rows, own, standardize_within="session")
+    tested = rows.values[np.searchsorted(names, shared.stimulus_id.values)]
+    fit = pearson(tested @ encoder.weight.values.T, shared.values)
+    ceiling = decoding.noise_ceilings(betas, rng=config.seed).noise_ceiling
+    words = decoding.caption_voxels(
+        encoder, np.load(bank, mmap_mode="r"), decoding.PrefixCaptioner.clipcap(clipcap), noise_ceiling=ceiling,
+        rng=config.seed,
+    )  # fmt: skip
+    person, region = decoding.word_map(words).values, words.region.values
+    stable = decoding.weight_stability(rows, own, n_splits=1, rng=config.seed)
+    values: dict[str, Any] = dict.fromkeys(
+        ("shuffled_control", "projection_gain", "distance_gain", "tau_curve", "gate", "split_recovered",
+         "counterfactual")
+    )  # fmt: skip
+    values["stability"] = float((stable.stability - stable.shuffled).mean())
+    values["person_map"] = float(person[np.isin(region, FLOC[:2])].mean() - person[np.isin(region, FLOC[2:])].mean())
+    said = decoding.nouns_by_region(words, NOUNS, n_top=6)
+    return Measured(values | {"median_test_r": float(np.nanmedian(fit))}, data={"words": said.to_dict("list")})
+
+
 def plot(result: Result) -> Figure:
     """Draw noun recovery and distance against tau, and the words of each region."""
     with npplot.style():
         canvas = npplot.figure(2, 3, width_in=3.1, height_in=2.7)
+        words = result.data["words"]
+        regions = ("EBA", "FFA", "PPA", "food") if "table" in result.data else FLOC
+        for ax, region in zip(canvas.axes[2:], regions, strict=True):
+            rows = [i for i, r in enumerate(words["region"]) if r == region]
+            if rows:
+                npplot.word_cloud(
+                    [words["noun"][i] for i in rows], [words["share"][i] for i in rows], max_size_pt=40, ax=ax
+                )
+            ax.set_title(f"{region}: words in captions")
+        if "table" not in result.data:  # NSD: nothing is planted
+            for ax in canvas.axes[:2]:
+                ax.set_axis_off()
+            return canvas
         taus, table = np.array(result.data["taus"]), result.data["table"]
         for setting, color in zip(table, npplot.COLORS.values(), strict=False):
             own = {
@@ -261,11 +332,4 @@ def plot(result: Result) -> Figure:
         canvas.axes[1].axhline(np.mean(table[MAIN]["distance_image"]), label="one image to the others", **black)
         canvas.axes[1].set(ylabel="1 - cosine, nearest image", ylim=(0, None), title="distance to held-out images")
         canvas.axes[1].legend(fontsize=6.5, loc="center left")
-        words = result.data["words"]
-        for ax, region in zip(canvas.axes[2:], ("EBA", "FFA", "PPA", "food"), strict=True):
-            rows = [i for i, r in enumerate(words["region"]) if r == region]
-            npplot.word_cloud(
-                [words["noun"][i] for i in rows], [words["share"][i] for i in rows], max_size_pt=40, ax=ax
-            )
-            ax.set_title(f"{region}: words in captions")
     return canvas

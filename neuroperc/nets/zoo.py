@@ -158,7 +158,8 @@ def load(
     random_state
         Seed of random weights; the global generators are left as they were.
     **options
-        For the library's builder (``num_classes=10``, timm's ``img_size=224``, ...).
+        For the library's builder (``num_classes=10``, ...). With timm's ``img_size=224`` pictures are brought to that:
+        ``load("vit_small_patch14_dinov2", weights=path, img_size=224)`` has 257 tokens of 384 numbers in layer "norm".
 
     Returns
     -------
@@ -336,7 +337,11 @@ def _build_timm(
             f'"default" for {name}', "timm publishes no trained weights of it.",
         )  # fmt: skip
         net = _fetched(name, lambda: timm.create_model(name, pretrained=True, **options))
-    return net, _timm_preprocess(timm.data.resolve_data_config(pretrained_cfg=net.pretrained_cfg, model=net))
+    config = timm.data.resolve_data_config(pretrained_cfg=net.pretrained_cfg, model=net)
+    if options.get("img_size") is not None:  # the network was built for another size than its weights were made with
+        size = options["img_size"]
+        config["input_size"] = (config["input_size"][0], *((size, size) if isinstance(size, int) else size))
+    return net, _timm_preprocess(config)
 
 
 def _timm_preprocess(config: Mapping[str, Any]) -> Preprocess:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import Ridge
+from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
 from neuroperc.decoding import BrainDiffuser, brain_to_image, image_to_brain, mindeye
@@ -212,3 +213,28 @@ def test_evaluation_measures_are_those_of_scikit_image_and_numpy():
         for a, b in zip(*grey, strict=True)
     ])  # fmt: skip
     assert table.loc["SSIM", "estimate"] == pytest.approx(peer, abs=1e-5)
+
+
+def test_retrieved_pictures_are_scikit_learns_nearest_neighbours():
+    rng = np.random.default_rng(0)
+    known, asked = rng.normal(3, 1, (40, 2, 5)), rng.normal(3, 1, (7, 2, 5))
+    pictures = np.repeat(np.arange(40) / 40, 12).reshape(40, 3, 2, 2)
+    found = mindeye.RetrievalGenerator(known, pictures)(torch.from_numpy(asked), n_samples=6)
+    flat = [x.reshape(len(x), 10) - known.reshape(40, 10).mean(0) for x in (known, asked)]
+    wanted = NearestNeighbors(n_neighbors=6, metric="cosine").fit(flat[0]).kneighbors(flat[1], return_distance=False)
+    np.testing.assert_allclose(found[:, :, 0, 0, 0].numpy() * 40, wanted, atol=1e-4)
+
+
+def test_the_decoder_comes_near_least_squares_where_pictures_are_linear_in_embeddings():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(192, 4))
+    patterns = 0.1 * rng.normal(size=(4, 3, 8, 8))
+    pictures = 0.5 + np.einsum("nk,kchw->nchw", np.tanh(x), patterns).clip(-0.5, 0.5)
+    seen, new = slice(128), slice(128, None)
+    decoder = mindeye.PictureDecoder(width=32, noise_sd=0.0, epochs=60, random_state=0).fit(x[seen], pictures[seen])
+    made = decoder(torch.from_numpy(x[new]))[:, 0].numpy()
+    linear = Ridge(alpha=1e-3).fit(x[seen], pictures[seen].reshape(128, -1)).predict(x[new]).reshape(made.shape)
+    error, least, spread = (
+        ((guess - pictures[new]) ** 2).mean() for guess in (made, linear, pictures[seen].mean(0)[None])
+    )
+    assert error < 1.5 * least < 0.3 * spread

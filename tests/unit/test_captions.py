@@ -4,6 +4,7 @@ import json
 import struct
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,14 +22,21 @@ from neuroperc.decoding import (
     counterfactual_effect,
     distance_to_bank,
     fit_image_encoder,
+    mindeye,
     nouns_by_region,
+    plant_brain,
     project_weights,
     shuffle_stimuli,
     weight_stability,
     word_map,
+    write_map,
+    write_planted,
 )
 from neuroperc.decoding.captions.prefix import PrefixMapper
+from neuroperc.experiment import run_experiment
 from neuroperc.nets import ConSE, TextEncoder, TinyLM, WordPiece, imagenet_classes
+
+BRAINSCUBA = Path(__file__).parents[2] / "experiments" / "luo2024_brainscuba.py"
 
 WORDS = RetrievalCaptioner(np.eye(3), ["a cat", "a dog on a bed", "two old houses"])
 
@@ -391,3 +399,51 @@ def test_temperature_curves_and_noun_tables():
     assert [t.get_text() for t in plot.noun_table(rows).texts] == ["cat .50"]
     with pytest.raises(ValueError, match=r"a table with region, noun, rank and share, got \['share'\]"):
         plot.noun_table(rows.drop(columns="share"))
+
+
+def test_the_profile_for_nsd_names_what_is_missing(monkeypatch, tmp_path):
+    for name in ("NEUROPERC_NSD", "NEUROPERC_CLIP_BANK", "NEUROPERC_CLIPCAP"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(
+        FileNotFoundError, match="NEUROPERC_NSD must be the folder of the Natural Scenes Dataset, got no"
+    ):
+        run_experiment(BRAINSCUBA, profile="nsd", out=tmp_path)
+    monkeypatch.setenv("NEUROPERC_NSD", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"NEUROPERC_CLIP_BANK must be a \.npy file"):
+        run_experiment(BRAINSCUBA, profile="nsd", out=tmp_path)
+
+
+def test_the_profile_for_nsd_runs_on_a_planted_tree(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (400, 4, 4, 3)).astype(np.uint8)
+    seen = pictures.reshape(400, 48) / 255
+    shown = rng.permutation(np.concatenate([np.arange(400), np.arange(350)]))
+    brain = plant_brain(
+        seen / np.linalg.norm(seen, axis=1, keepdims=True), regions={"V1": 40}, rank=4, presentations=shown,
+        n_sessions=1, ncsnr=2.0, rng=0,
+    )  # fmt: skip
+    write_planted(tmp_path, {1: brain}, n_shared=310, images=pictures)
+    for k, kind in enumerate(("faces", "bodies", "places", "words")):
+        inside = brain.responses[0].copy(data=np.arange(40.0) // 10 == k)
+        write_map(inside, tmp_path / f"nsddata/ppdata/subj01/func1pt8mm/roi/floc-{kind}.nii.gz", like=brain.responses)
+    np.save(tmp_path / "bank.npy", rng.uniform(size=(300, 48)).astype(np.float16))
+    (tmp_path / "clipcap.pt").touch()
+    for name, place in (("NSD", "."), ("CLIP_BANK", "bank.npy"), ("CLIPCAP", "clipcap.pt")):
+        monkeypatch.setenv(f"NEUROPERC_{name}", str(tmp_path / place))
+    asked = []
+
+    def clip(model_name, pretrained, tokens):
+        asked.append((model_name, tokens))
+        return lambda codes: codes.permute(0, 2, 3, 1).flatten(1)
+
+    monkeypatch.setattr(mindeye, "open_clip_tokens", clip)
+    monkeypatch.setattr(PrefixCaptioner, "clipcap", lambda weights: lambda x: ["a man and a dog"] * len(x))
+    result = run_experiment(BRAINSCUBA, profile="nsd", out=tmp_path)
+    assert asked == [("ViT-B-32", False)]
+    # The encoder's embeddings are those the brain was planted on, so that pictures it never saw are predicted.
+    assert result.values["median_test_r"] > 0.7
+    measured = {claim.key: claim.ours for claim in result.claims if claim.ours is not None}
+    assert set(measured) == {"stability", "person_map"} and measured["stability"] > 0.1
+    assert measured["person_map"] == 0  # everybody is said to be a man
+    words = pd.DataFrame(result.data["words"])
+    assert set(words["region"]) == {"faces", "bodies", "places", "words"} and set(words["noun"]) == {"man", "dog"}

@@ -10,8 +10,10 @@ import torch
 import xarray as xr
 from torch import nn
 
+from neuroperc import nets
+from neuroperc.color import srgb_to_linear
 from neuroperc.data import make_responses
-from neuroperc.decoding import BrainDiffuser, MindEye, mindeye
+from neuroperc.decoding import BrainDiffuser, MindEye, mindeye, plant_brain, write_planted
 from neuroperc.decoding.mindeye._data import Pictures, by_subject, prepare
 
 SMALL = {"width": 16, "n_blocks": 1, "projector_width": 16, "prior_depth": 1, "prior_heads": 2, "prior_head_dims": 4,
@@ -347,3 +349,189 @@ def test_the_profile_for_nsd_is_refused_without_it(monkeypatch, tmp_path):
     monkeypatch.setenv("NEUROPERC_NSD", str(tmp_path / "nowhere"))
     with pytest.raises(FileNotFoundError, match="NEUROPERC_NSD must be the folder of the Natural Scenes Dataset"):
         run_experiment(script, profile="nsd", out=tmp_path)
+
+
+def _net():
+    return nets.load("squeezenet1_1", weights=None, preprocess={"size_px": 64, "resize_px": None})
+
+
+def test_networks_get_the_light_they_take():
+    net, codes = _net(), torch.rand(3, 3, 40, 40)
+    with torch.no_grad():
+        own = net(srgb_to_linear(codes))
+        torch.testing.assert_close(mindeye.NetEncoder(net)(codes), own)
+        assert (net(codes) - own).abs().max() > 0.01 * own.abs().max()
+    made, two = torch.rand(3, 3, 40, 40), {}
+    for name, network in (("net", net), ("by hand", lambda x: net(srgb_to_linear(x)))):
+        table = mindeye.evaluate_reconstructions(
+            made, codes, encoding="srgb", distance={"d": network}, resize_px=None, rng=0
+        )
+        two[name] = table.loc[table["measure"] == "distance d", "estimate"].item()
+    assert two["net"] == two["by hand"]
+
+
+def test_a_layer_gives_tokens_with_the_mean_first():
+    net, codes, kept = _net(), torch.rand(2, 3, 64, 64), []
+    handle = net.net.features[3].register_forward_hook(lambda _, __, out: kept.append(out))
+    with torch.no_grad():
+        net(srgb_to_linear(codes))
+        handle.remove()
+        (maps,) = kept
+        every = mindeye.NetEncoder(net, layer="features.3")(codes)
+        four, mean = (mindeye.NetEncoder(net, layer="features.3", grid=g)(codes) for g in (2, 0))
+    assert maps.shape == (2, 128, 15, 15) and every.shape == (2, 226, 128) and four.shape == (2, 5, 128)
+    torch.testing.assert_close(every[:, 1 + 15 * 2 + 7], maps[:, :, 2, 7])
+    torch.testing.assert_close(four[:, 0], maps.mean((2, 3)))
+    torch.testing.assert_close(four[:, 2], maps[:, :, :8, 7:].mean((2, 3)))  # top right
+    torch.testing.assert_close(mean, four[:, 0])
+    with pytest.raises(ValueError, match="layers must be paths or globs"):
+        mindeye.NetEncoder(net, layer="nowhere")
+    with pytest.raises(ValueError, match="layer must be the path of one layer"):
+        mindeye.NetEncoder(net, layer="features.*")
+    with pytest.raises(ValueError, match=r"model must be one that returns .* got tuple. Name a layer"):
+        mindeye.NetEncoder(lambda x: (x,))(codes)
+
+
+def test_a_vit_gives_257_tokens_as_clip_does():
+    vit = nets.load("vit_small_patch14_dinov2", weights=None, img_size=224)
+    with torch.no_grad():
+        assert mindeye.NetEncoder(vit, layer="norm")(torch.rand(1, 3, 60, 60)).shape == (1, 257, 384)
+
+
+def test_text_and_its_images_fit_the_protocols(monkeypatch):
+    sizes = {"vocab_size": 6, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+             "intermediate_size": 16, "max_position_embeddings": 12}  # fmt: skip
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "dog"]
+    text = nets.TextEncoder(sizes, nets.WordPiece({w: i for i, w in enumerate(words)})).eval()
+    space = nets.ConSE(lambda x: x.mean((2, 3))[:, :2], text, classes=["cat", "dog"], k=2)
+    sentences: list[mindeye.SentenceEncoder] = [text, space.embed_text]
+    assert [encoder(["cat", "a dog"]).shape for encoder in sentences] == [(2, 8), (2, 8)]
+    images: mindeye.ImageEncoder = mindeye.NetEncoder(space.embed_images)
+    codes = torch.rand(2, 3, 4, 4)
+    torch.testing.assert_close(images(codes), space.embed_images(srgb_to_linear(codes)))
+    fake = ModuleType("open_clip")
+    tower = nn.Module()
+    tower.encode_text = lambda tokens, normalize: nn.functional.normalize(tokens.float(), dim=1)
+    fake.create_model = lambda name, pretrained: tower
+    fake.get_tokenizer = lambda name: lambda texts: torch.tensor([[len(t), 1] for t in texts])
+    monkeypatch.setitem(sys.modules, "open_clip", fake)
+    torch.testing.assert_close(mindeye.open_clip_sentences()(["abc"]), torch.tensor([[3.0, 1.0]]) / 10**0.5)
+
+
+def test_the_decoder_and_the_copier_are_generators(made):
+    _, tokens = made
+    pictures = np.random.default_rng(0).random((24, 3, 8, 8))
+    decoder = mindeye.PictureDecoder(width=32, epochs=1).fit(tokens, pictures)
+    generators: list[mindeye.ImageGenerator] = [decoder, mindeye.RetrievalGenerator(tokens, pictures)]
+    asked = torch.from_numpy(tokens[:2])
+    for generator in generators:
+        found = generator(asked, n_samples=3, rng=0)
+        assert found.shape == (2, 3, 3, 8, 8) and found.min() >= 0 and found.max() <= 1
+        with pytest.raises(ValueError, match="start must be None for a"):
+            generator(asked, start=torch.zeros(2, 3, 8, 8))
+        with pytest.raises(ValueError, match="embeddings must be of 15 numbers, as in training, got 10"):
+            generator(asked[:, :2])
+        with pytest.raises(ValueError, match="embeddings must be finite"):
+            generator(asked * torch.nan)
+    with pytest.raises(ValueError, match="n_samples must be at most the 24 training pictures, got 25"):
+        generators[1](asked, n_samples=25)
+    with pytest.raises(RuntimeError, match="PictureDecoder must be fitted first"):
+        mindeye.PictureDecoder()(asked)
+
+
+@pytest.mark.parametrize(
+    ("settings", "pictures", "says"),
+    [
+        ({}, np.zeros((24, 3, 12, 12)), "images must be square, with a side of 8, 16, 32, 64"),
+        ({}, np.zeros((24, 3, 8, 16)), "images must be square"),
+        ({}, np.zeros((24, 3, 4, 4)), "images must be square"),
+        ({}, np.zeros((23, 3, 8, 8)), "embeddings must be one for each of the 23 pictures"),
+        ({}, np.zeros((24, 8, 8, 3)), r"images must be \(picture, 3, h, w\)"),
+        ({}, np.full((24, 3, 8, 8), 2.0), r"images must be within \[0, 1\]"),
+        ({}, np.zeros((24, 3, 8, 8), np.uint8), "images must be floating point"),
+        ({}, np.full((24, 3, 8, 8), np.nan), "images must be finite"),
+        ({"width": 33}, np.zeros((24, 3, 8, 8)), "width must be a multiple of 8, got 33"),
+        ({"noise_sd": -1}, np.zeros((24, 3, 8, 8)), "noise_sd must be a finite number"),
+    ],
+)
+def test_bad_pictures_for_the_decoder_are_named(made, settings, pictures, says):
+    with pytest.raises(ValueError, match=says):
+        mindeye.PictureDecoder(**settings).fit(made[1], pictures)
+    if not settings and "square" not in says:
+        with pytest.raises(ValueError, match=says):
+            mindeye.RetrievalGenerator(made[1], pictures)
+
+
+def test_a_killed_decoder_goes_on_bit_for_bit(made, tmp_path, monkeypatch):
+    _, tokens = made
+    pictures, asked = np.random.default_rng(0).random((24, 3, 8, 8)), torch.from_numpy(tokens)
+    settings = {"width": 32, "epochs": 3, "batch_size": 8}
+    whole = mindeye.PictureDecoder(**settings).fit(tokens, pictures)(asked)
+    right, steps = mindeye.PictureDecoder._loss, []
+
+    def stumbling(self, network, batch):
+        if len(steps) == 5:
+            raise KeyboardInterrupt
+        steps.append(1)
+        return right(self, network, batch)
+
+    monkeypatch.setattr(mindeye.PictureDecoder, "_loss", stumbling)
+    with pytest.raises(KeyboardInterrupt):
+        mindeye.PictureDecoder(**settings).fit(tokens, pictures, checkpoint=tmp_path / "state.pt")
+    monkeypatch.setattr(mindeye.PictureDecoder, "_loss", right)
+    resumed = mindeye.PictureDecoder(**settings).fit(tokens, pictures, checkpoint=tmp_path / "state.pt")
+    torch.testing.assert_close(resumed(asked), whole, rtol=0, atol=0)
+    other = mindeye.PictureDecoder(**settings, random_state=1).fit(tokens, pictures)(asked)
+    assert (other - whole).abs().max() > 1e-3
+
+
+def test_what_the_docs_name_is_there():
+    for name in ("ImageEncoder", "ImageGenerator", "SentenceEncoder"):
+        assert getattr(mindeye, name)._is_protocol
+
+
+@pytest.fixture
+def nsd_tree(tmp_path, monkeypatch):
+    """A session of 750 trials on 400 pictures, 310 of them shared, as NSD lies on disk."""
+    rng = np.random.default_rng(0)
+    shown = rng.permutation(np.concatenate([np.arange(400), np.arange(350)]))
+    brain = plant_brain(
+        rng.normal(size=(400, 8)), regions={"V1": 40}, rank=4, presentations=shown, n_sessions=1, ncsnr=2.0, rng=0
+    )
+    pictures = rng.integers(0, 256, (400, 16, 16, 3)).astype(np.uint8)
+    write_planted(tmp_path, {1: brain}, n_shared=310, images=pictures)
+    monkeypatch.setenv("NEUROPERC_NSD", str(tmp_path))
+    return pictures
+
+
+def test_the_profile_for_nsd_runs_on_a_planted_tree(nsd_tree, tmp_path, monkeypatch):
+    from pathlib import Path
+
+    from neuroperc.experiment import run_experiment
+
+    seen, asked, whole = [], {}, MindEye.fit
+
+    def encoder(codes):
+        seen.append(codes)
+        return torch.nn.functional.adaptive_avg_pool2d(codes, 4).flatten(2).transpose(1, 2)
+
+    def small(self, betas, embeddings, **options):
+        asked.update(self.get_params(), n_trials=len(betas), n_known=len(embeddings))
+        self.set_params(**SMALL, mixed_precision=None)
+        return whole(self, betas, embeddings, **{**options, "checkpoint": tmp_path / "mindeye.pt"})
+
+    monkeypatch.setattr(mindeye, "open_clip_tokens", lambda name, pretrained, device: encoder)
+    monkeypatch.setattr(MindEye, "fit", small)
+    script = Path(__file__).parents[2] / "experiments" / "scotti2023_mindeye.py"
+    result = run_experiment(script, profile="nsd", device="cpu", out=tmp_path)
+    codes = torch.cat(seen)
+    assert codes.shape == (400, 3, 16, 16)
+    np.testing.assert_array_equal((255 * codes).round().numpy().transpose(0, 2, 3, 1), nsd_tree)
+    # Training trials are those of the 90 pictures that are not shared: 90, and 40 again.
+    assert asked["n_trials"] == 130 and asked["n_known"] == 400
+    published = {"width": 4096, "n_blocks": 4, "projector_width": 2048, "prior_depth": 6, "prior_heads": 12,
+                 "prior_head_dims": 64, "epochs": 240, "batch_size": 32, "mixed_precision": "fp16"}  # fmt: skip
+    assert published.items() <= asked.items()
+    measured = {claim.key: claim.ours for claim in result.claims if claim.ours is not None}
+    assert set(measured) == {"retrieval_brain_to_image", "retrieval_image_to_brain"}
+    assert all(0 <= share <= 100 for share in measured.values())

@@ -243,3 +243,15 @@ def test_layer_paths():
     assert nets.layers(model.net, "all") == ["0", "1", "1.0", "1.1"]
     with pytest.raises(ValueError, match=r"Near names: 1\.[01]"):
         nets.layers(model, "1.2")
+
+
+def test_the_size_a_vit_was_built_for_is_the_one_it_is_fed(tmp_path):
+    name = "vit_small_patch14_dinov2"  # published at 518 px
+    state = nets.load(name, weights=None, img_size=56).net.state_dict()
+    torch.save(state, tmp_path / "vit.pt")
+    model = nets.load(name, weights=tmp_path / "vit.pt", img_size=56)
+    assert model.preprocess.size_px == (56, 56) and model.preprocess.resize_px == 56
+    with torch.no_grad():
+        assert model(torch.rand(2, 3, 100, 80)).shape == (2, 384)
+    wide = nets.load("vit_tiny_patch16_224", weights=None, img_size=(32, 64))
+    assert wide.preprocess.size_px == (32, 64) and wide.preprocess.resize_px is None

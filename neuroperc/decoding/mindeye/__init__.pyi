@@ -1,5 +1,10 @@
 from .adapters import ClipTokens as ClipTokens
+from .adapters import ImageEncoder as ImageEncoder
+from .adapters import ImageGenerator as ImageGenerator
 from .adapters import LatentDiffusion as LatentDiffusion
+from .adapters import NetEncoder as NetEncoder
+from .adapters import SentenceEncoder as SentenceEncoder
+from .adapters import open_clip_sentences as open_clip_sentences
 from .adapters import open_clip_tokens as open_clip_tokens
 from .adapters import versatile_diffusion as versatile_diffusion
 from .backbone import Backbone as Backbone
@@ -8,6 +13,8 @@ from .estimator import MindEye as MindEye
 from .evaluation import evaluate_reconstructions as evaluate_reconstructions
 from .evaluation import fisher_z_interval as fisher_z_interval
 from .evaluation import matched_two_way as matched_two_way
+from .generators import PictureDecoder as PictureDecoder
+from .generators import RetrievalGenerator as RetrievalGenerator
 from .linear import BrainDiffuser as BrainDiffuser
 from .losses import bimixco_loss as bimixco_loss
 from .losses import mix_subjects as mix_subjects
@@ -31,10 +38,16 @@ __all__ = [
     "BrainDiffuser",
     "ClipTokens",
     "DiffusionPrior",
+    "ImageEncoder",
+    "ImageGenerator",
     "LatentDiffusion",
     "LowLevel",
     "MindEye",
+    "NetEncoder",
+    "PictureDecoder",
     "Projector",
+    "RetrievalGenerator",
+    "SentenceEncoder",
     "bimixco_loss",
     "brain_to_image",
     "cosine_signal_shares",
@@ -48,6 +61,7 @@ __all__ = [
     "mix_voxels",
     "nearest_training_image",
     "one_cycle_factor",
+    "open_clip_sentences",
     "open_clip_tokens",
     "select_reconstructions",
     "soft_clip_loss",

@@ -10,9 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from ..._check import as_rng, check, fail, integer, non_negative
+from ...color import srgb_to_linear
+from ...nets import Net, layers
+from ...recording.hooks import Tap, catch
 from .lowlevel import LATENT_SCALE
 
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -28,6 +31,21 @@ class ImageEncoder(Protocol):
     """
 
     def __call__(self, images: Tensor) -> Tensor:
+        """Return the embeddings."""
+        ...
+
+
+class SentenceEncoder(Protocol):
+    """Sentences to embeddings (sentence, dim).
+
+    `nets.TextEncoder` and `nets.ConSE.embed_text` are such; `open_clip_sentences` loads CLIP's.
+
+    Examples
+    --------
+    >>> encoder: SentenceEncoder = lambda texts: torch.tensor([[float(len(text))] for text in texts])
+    """
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
         """Return the embeddings."""
         ...
 
@@ -49,6 +67,69 @@ class ImageGenerator(Protocol):
     ) -> Tensor:
         """Return the pictures."""
         ...
+
+
+class NetEncoder(nn.Module):
+    """A house network, or a layer of it, as an `ImageEncoder`: codes are decoded to the linear light that it takes.
+
+    Parameters
+    ----------
+    model
+        From linear light (b, 3, h, w) to features: a `nets.Net`, or any function such as `nets.ConSE.embed_images`.
+    layer
+        Path of the layer of a network, see `nets.layers`; what comes after it is not computed. None takes what the
+        model returns.
+    grid
+        Maps (b, channel, h, w) are averaged to a square of so many places a side; None keeps every place, 0 their
+        mean alone.
+
+    Raises
+    ------
+    ValueError
+        For a layer that is not there, or features that are neither vectors, tokens nor maps.
+
+    Notes
+    -----
+    Vectors (b, dim) and tokens (b, token, dim) come as they are; maps become (b, 1 + place, channel), the mean over all
+    places first, because MindEye divides all tokens of a picture by the length of the first.
+
+    Examples
+    --------
+    >>> from neuroperc import nets
+    >>> vgg = nets.load("vgg11", weights=None, preprocess={"size_px": None, "resize_px": None})
+    >>> NetEncoder(vgg, layer="features.9", grid=2)(torch.rand(2, 3, 32, 32)).shape
+    torch.Size([2, 5, 256])
+    """
+
+    def __init__(self, model: Any, *, layer: str | None = None, grid: int | None = None) -> None:
+        super().__init__()
+        if layer is not None:
+            check(isinstance(model, nn.Module), "model", "a network, when a layer is named", type(model).__name__)
+            found = layers(model, layer)
+            check(len(found) == 1, "layer", "the path of one layer", found)
+        self.model, self.layer = model, layer
+        self.grid = None if grid is None else integer("grid", grid, minimum=0)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (b, dim) or (b, token, dim) of sRGB codes (b, 3, h, w)."""
+        light = srgb_to_linear(images)
+        x = self.model(light) if self.layer is None else self._at_layer(self.layer, light)
+        ok = isinstance(x, Tensor) and x.ndim in (2, 3, 4) and len(x) == len(images)
+        check(ok, "model", "one that returns (b, dim), (b, token, dim) or (b, channel, h, w)",
+              tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__, "Name a layer.")  # fmt: skip
+        if x.ndim < 4:
+            return torch.as_tensor(x)
+        if self.grid == 0:
+            return x.mean((2, 3))
+        places = x if self.grid is None else adaptive_avg_pool2d(x, self.grid)
+        return torch.cat([x.mean((2, 3))[:, None], places.flatten(2).transpose(1, 2)], dim=1)
+
+    def _at_layer(self, layer: str, light: Tensor) -> Any:
+        kept: list[Tensor] = []
+        inner = self.model.net if isinstance(self.model, Net) else self.model
+        tap = Tap(layer, 0, "", layer, "", ())
+        catch(inner, [tap], lambda: self.model(light), lambda _, out: kept.append(out))
+        return kept[0]
 
 
 class ClipTokens(nn.Module):
@@ -151,6 +232,46 @@ def open_clip_tokens(
     size = getattr(model.visual, "image_size", 224)
     side = int(size[0] if isinstance(size, Sequence) else size)
     return ClipTokens(model.visual, side_px=side, tokens=tokens).to(device).eval()
+
+
+def open_clip_sentences(
+    model_name: str = "ViT-B-32", *, pretrained: str = "openai", device: Any = "cpu"
+) -> SentenceEncoder:
+    """Load the text tower of an OpenCLIP model: embeddings of length 1 beside those of its pictures.
+
+    Parameters
+    ----------
+    model_name, pretrained
+        Names of ``open_clip.create_model``; weights are downloaded by it.
+    device
+        Where it runs.
+
+    Returns
+    -------
+    SentenceEncoder
+
+    Raises
+    ------
+    RuntimeError
+        Without the package ``open_clip``.
+
+    Notes
+    -----
+    Tested with a miniature tower of random weights alone: no CLIP weights were at hand.
+
+    Examples
+    --------
+    >>> encoder = open_clip_sentences("ViT-B-32")  # doctest: +SKIP
+    """
+    package = _extra("open_clip")
+    model = package.create_model(model_name, pretrained=pretrained).to(device).eval()
+    tokenizer = package.get_tokenizer(model_name)
+
+    def encode(texts: Sequence[str]) -> Tensor:
+        with torch.no_grad():
+            return torch.as_tensor(model.encode_text(tokenizer(list(texts)).to(device), normalize=True))
+
+    return encode
 
 
 @dataclass(eq=False)

@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..._check import as_rng, check, finite, integer, one_of
-from ...color import linear_to_srgb
+from ...color import linear_to_srgb, srgb_to_linear
 from ...metrics import mean_interval, pixel_correlation, ssim, two_way_identification
+from ...nets import Net
 
 Network = Callable[[Tensor], Tensor]
 _GREY = (0.2125, 0.7154, 0.0721)  # ITU-R BT.709, on code values as the published evaluation does
@@ -43,10 +44,11 @@ def evaluate_reconstructions(
     reconstructions, images
         (n, 3, h, w) in [0, 1]: what was made and what was shown, in the same order.
     encoding
-        Of both. Every measure, the networks included, gets sRGB codes, as in the papers.
+        Of both. Every measure, functions of `two_way` and `distance` included, gets sRGB codes, as in the papers.
     two_way
         Name to a function from pictures (b, 3, h, w) to features (b, ...), with its own resizing and normalisation:
-        two-way identification by Pearson's correlation. Published: AlexNet (2, 5), Inception v3, CLIP.
+        two-way identification by Pearson's correlation. Published: AlexNet (2, 5), Inception v3, CLIP. A `nets.Net` is
+        given the linear light that it takes; `NetEncoder` makes a function of one of its layers.
     distance
         The same, for the mean of one minus the correlation with the own picture. Published: EfficientNet-B1, SwAV.
     conditions
@@ -132,8 +134,9 @@ class _Suite:
         }
 
     def features(self, net: Network, pictures: Tensor) -> np.ndarray:
+        shown = torch.as_tensor(srgb_to_linear(pictures)) if isinstance(net, Net) else pictures
         with torch.no_grad():
-            parts = [net(part).flatten(1).float().cpu().numpy() for part in pictures.split(self.per_batch)]
+            parts = [net(part).flatten(1).float().cpu().numpy() for part in shown.split(self.per_batch)]
         return np.concatenate(parts)
 
     def rows(self, made: Tensor, shown: Tensor, features: Mapping[str, np.ndarray]) -> Iterator[dict[str, Any]]:

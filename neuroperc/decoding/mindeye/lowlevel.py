@@ -119,7 +119,7 @@ class LowLevel(nn.Module):
         self.unfold = nn.Linear(width, first * side * side)
         self.shape = (first, side, side)
         self.norm = nn.GroupNorm(1, first)
-        self.decoder = nn.ModuleList([_Convs(first, second), _Convs(second, third)])
+        self.decoder = nn.ModuleList([Convs(first, second), Convs(second, third)])
         self.out = nn.Conv2d(third, n_latents, 3, padding=1)
         self.patches = nn.Sequential(
             nn.Conv2d(first, n_patch_dims, 1), nn.GroupNorm(1, n_patch_dims), nn.SiLU(),
@@ -224,7 +224,7 @@ def low_level_loss(
     return error + contrast_weight * soft_patch_loss(student, clean, augmented, temperature=temperature)
 
 
-class _Convs(nn.Module):
+class Convs(nn.Module):
     """Two 3 x 3 convolutions with GroupNorm and SiLU, the first of which changes the channels; residual."""
 
     def __init__(self, before: int, after: int) -> None:
@@ -236,7 +236,9 @@ class _Convs(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.skip(x) + self.body(x)
+        """Return (picture, after, h, w)."""
+        found: Tensor = self.skip(x) + self.body(x)
+        return found
 
 
 def _block(before: int, after: int, dropout: float) -> tuple[nn.Module, ...]:
