@@ -212,8 +212,9 @@ def _nsd(config: Config, progress: bool) -> Measured:
     shown = np.concatenate(tokens)
     model = decoding.MindEye(
         width=config.width, n_blocks=config.n_blocks, projector_width=config.projector_width,
-        prior_depth=config.prior_depth, prior_heads=12, prior_head_dims=64, epochs=config.epochs, batch_size=config.batch_size,
-        learning_rate=config.learning_rate, mixed_precision="fp16", device=config.device, random_state=config.seed,
+        prior_depth=config.prior_depth, prior_heads=12, prior_head_dims=64, epochs=config.epochs,
+        batch_size=config.batch_size, learning_rate=config.learning_rate, mixed_precision="fp16",
+        device=config.device, random_state=config.seed,
     )  # fmt: skip
     own = betas[~shared]
     checkpoint = CELLS / "mindeye-nsd.pt"
