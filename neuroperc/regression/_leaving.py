@@ -51,7 +51,7 @@ def left_out_errors(
         if rows.shape[1] == 1:
             _add_singles(errors, own, shares, start, n, targets, on_axes)
         else:
-            _add_groups(errors, own.reshape(*rows.shape, -1), shares, start, n, targets, on_axes)
+            _add_groups(errors, own.reshape(*rows.shape, left.shape[1]), shares, start, n, targets, on_axes)
     return errors / n
 
 

@@ -50,6 +50,8 @@ def test_constant_features_and_constant_targets_give_the_mean(data):
         for width in (10, 60):
             flat = model.fit(np.ones((40, width)), y).predict(np.ones((2, width)))
             np.testing.assert_allclose(flat, np.tile(y.mean(0), (2, 1)), atol=1e-12)
+    folds = RidgeCV([1.0]).fit(np.ones((40, 10)), y, groups=np.arange(40) // 8)
+    np.testing.assert_allclose(folds.predict(np.ones((2, 10))), np.tile(y.mean(0), (2, 1)), atol=1e-12)
     splits = shuffle_splits(range(40))
     for estimator in ("pls", "ridge"):
         held = cross_predict(np.ones((40, 60)), y, splits=splits, estimator=estimator, n_components=3)
