@@ -58,8 +58,7 @@ def digest(*parts: Any) -> str:
     for part in parts:
         array = np.ascontiguousarray(part) if isinstance(part, np.ndarray) and part.dtype != object else None
         found.update(repr(part if array is None else (array.shape, str(array.dtype))).encode())
-        if array is not None:
-            found.update(array.reshape(-1).view(np.uint8).data)
+        found.update(b"" if array is None else array.reshape(-1).view(np.uint8).data)
     return found.hexdigest()
 
 

@@ -59,7 +59,7 @@ def test_unequal_repeats_recover_the_same_ratio(counts):
     rng = np.random.default_rng(0)
     counts = np.tile(counts, 200)
     ids = np.repeat(np.arange(600), counts)
-    values = rng.normal(size=(600, 1000))[ids] + np.sqrt(2) * rng.normal(size=(len(ids), 1000))
+    values = rng.normal(size=(600, 400))[ids] + np.sqrt(2) * rng.normal(size=(len(ids), 400))
     found = noise_ceilings(make_responses(values, stimulus_id=ids), n_repeats=4, rng=0).mean()
     assert float(found.ncsnr) == pytest.approx(0.7071, abs=0.02)
     for name in ("noise_ceiling", "split_half", "explainable_variance"):
