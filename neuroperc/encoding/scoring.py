@@ -138,10 +138,11 @@ def benchmark(
     xarray.Dataset
         A Scores: `raw` (layer, split, neuroid) Pearson r on held-out stimuli, `r2` beside it, `score` (layer, neuroid),
         `reliability` (neuroid) with `n_repeats`; `aggregate` (layer) the median over neurons (or Brain-Score's number,
-        with `brainscore_sem`); `interval` (layer, bound) of the score of pooled held-out predictions over stimuli and
-        neurons; `n_undefined` (layer) neurons without a score; `prediction` (layer, presentation, neuroid) the mean
-        held-out prediction, those of all splits brought to one intercept and one scale; `alpha` (layer, split,
-        neuroid) of ridge. Attributes say how it was made.
+        with `brainscore_sem`); `n_undefined` (layer) neurons without a score; `pooled` (layer) the score of pooled
+        held-out predictions and `interval` (layer, bound) its ends over stimuli and neurons, each neuron with the rows
+        that it has; `is_pooled` (layer, neuroid) which neurons they rest on, `n_not_pooled` (layer) how many they do
+        not; `prediction` (layer, presentation, neuroid) the mean held-out prediction, those of all splits brought to
+        one intercept and one scale; `alpha` (layer, split, neuroid) of ridge. Attributes say how it was made.
 
     Raises
     ------

@@ -112,12 +112,45 @@ def test_what_cannot_be_scored_is_counted(model, v4):
     assert not np.isnan(alone.raw).any()
 
 
+def patchy(v4, step=5):
+    """Every neuron misses other stimuli, so that none is complete."""
+    odd = v4.copy()
+    for j in range(8):
+        odd[np.isin(odd.stimulus_id, NAMES[step * j : step * (j + 1)]), j] = np.nan
+    return odd
+
+
+def test_neurons_that_miss_different_stimuli_have_intervals(model, v4):
+    odd = patchy(v4)
+    whole, some = (benchmark(model, v, estimator="ridge", splits=5, scheme="fold", n_resamples=200) for v in (v4, odd))
+    assert np.isfinite(some.interval).all() and some.n_not_pooled.values.tolist() == [0, 0]
+    assert some.is_pooled.all() and "stimuli and neuroids" in some.interval.attrs["of"]
+    assert abs(some.pooled[0] - whole.pooled[0]) < 0.1 and some.interval[0, 0] < some.pooled[0] < some.interval[0, 1]
+    r = [npc.metrics.pearson(p, y, nan_policy="omit") for p, y in
+         zip(some.prediction.values, [npc.data.average_repeats(odd).values] * 2, strict=True)]  # fmt: skip
+    expected = [np.median(np.sign(x) * x**2 / some.reliability.values) for x in r]
+    np.testing.assert_allclose(some.pooled, expected, atol=1e-12)
+    apart = compare_models(some, some, odd, layer=("layer0", "layer1"), n_resamples=200, rng=0)
+    assert apart.low > 0 and apart.estimate == pytest.approx(float(some.pooled[0] - some.pooled[1]))
+
+
+def test_one_incomplete_neuron_stays_and_one_without_rows_is_named(model, v4):
+    odd = v4.copy()
+    odd[np.isin(odd.stimulus_id, NAMES[:20]), 4] = np.nan
+    odd[:, 6] = np.nan
+    scores = benchmark(model, odd, estimator="ridge", splits=5, n_resamples=20)
+    assert scores.n_not_pooled.values.tolist() == [1, 1]
+    assert scores.neuroid_id.values[~scores.is_pooled.values[0]].tolist() == [scores.neuroid_id.values[6]]
+    apart = compare_models(scores, scores, odd, layer=("layer0", "layer1"), n_resamples=20, rng=0)
+    assert (apart.n_undefined, apart.undefined) == (1, (6,))
+
+
 def test_a_dead_layer_does_not_stop_a_sweep(model, v4):
     dead = model.copy()
     dead[:, model.layer.values == "layer0"] = 0.0
     for estimator in ("pls", "ridge"):
         scores = benchmark(dead, v4, estimator=estimator, splits=3, n_components=4, n_resamples=20)
-        assert scores.n_undefined.values.tolist() == [8, 0]
+        assert scores.n_undefined.values.tolist() == scores.n_not_pooled.values.tolist() == [8, 0]
         assert np.isnan(scores.aggregate[0])
 
 
