@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +31,8 @@ from ._cells import Cells, cell_key, digest
 from ._inputs import BRAINSCORE, UNDERLYING, Layer, Target, take_layers, take_target
 from ._spreading import Work, drop_parts, fitted_here, held_out, turned_layers
 from .comparing import layer_intervals
+
+_log = logging.getLogger("neuroperc.encoding")
 
 
 @dataclass(frozen=True)
@@ -148,8 +151,8 @@ def benchmark(
     ------
     ValueError
         When stimuli of the responses are missing in a layer, a coordinate is unknown, nothing repeats and no
-        reliability is given, there are fewer training stimuli than components, or the work needs more than
-        `memory_bytes`.
+        reliability is given, there are fewer training stimuli than components (for every neuron: some are counted in
+        `n_undefined`), a feature is NaN, or the work needs more than `memory_bytes`.
 
     References
     ----------
@@ -178,10 +181,11 @@ def benchmark(
     how = Fitting(estimator, n_components, tuple(checked_alphas(alphas).tolist()), alpha_per_target, device)
     for layer in found:
         check_memory(layer, target, pairs, how, memory_bytes)
-    cells, about = Cells(store), _about(target, pairs, how)
+    fitted = without_short(target, pairs, how)
+    cells, about = Cells(store), _about(fitted, pairs, how)
     keys = [cell_key(layer, about) if store is not None else "" for layer in found]
     bar = tqdm(total=len(found), desc="layers", disable=not progress)
-    made = _every_cell(found, keys, cells, target, pairs, how, client, bar)
+    made = _every_cell(found, keys, cells, fitted, pairs, how, client, bar)
     scores = _dataset([layer.name for layer in found], made, target, rule)
     scores.attrs = _attrs(target, pairs, how, rule, scheme if isinstance(splits, int) else "given", seed) | {
         "groups": str(groups), "stratify": str(stratify), "repeats": repeats, "n_stimuli_unused": unused,
@@ -205,6 +209,23 @@ def take_splits(
     least = min((len(test) for _, test in pairs), default=0)
     check(least >= 2, "splits", "with 2 or more test stimuli each", least, "Raise test_share or give more stimuli.")
     return pairs
+
+
+def without_short(target: Target, splits: list[Split], how: Fitting) -> Target:
+    """Return the target with NaN for neurons that have too few training rows in a split: like constant ones, no score.
+
+    When that is so for all, what is wrong are the splits, and the fit says so.
+    """
+    y = np.array(target.values.values, dtype=np.float64)
+    least = how.n_components if how.estimator == "pls" else 2
+    n_train = np.min([np.isfinite(y[train]).sum(axis=0) for train, _ in splits], axis=0)
+    short = (n_train < least) & np.isfinite(y).any(axis=0)
+    if not short.any() or not (n_train >= least).any():
+        return target
+    _log.warning("neuroids %s have fewer than %d training rows in a split, and so no score",
+                 target.values.coords["neuroid_id"].values[short].tolist(), least)  # fmt: skip
+    y[:, short] = np.nan
+    return replace(target, values=target.values.copy(data=y))
 
 
 def needed_bytes(shape: tuple[int, int], n_targets: int, splits: list[Split], estimator: str) -> int:

@@ -145,6 +145,35 @@ def test_one_incomplete_neuron_stays_and_one_without_rows_is_named(model, v4):
     assert (apart.n_undefined, apart.undefined) == (1, (6,))
 
 
+def test_a_neuron_with_too_few_rows_for_pls_is_counted_and_named(model, v4, caplog):
+    odd = v4.copy()
+    odd[np.isin(odd.stimulus_id, NAMES[20:]), 3] = np.nan  # 20 of 60 stimuli, 25 components
+    with caplog.at_level(logging.WARNING, "neuroperc.encoding"):
+        scores = benchmark(model, odd, splits=4, n_resamples=20)
+    name = scores.neuroid_id.values[3].item()
+    assert [r.getMessage() for r in caplog.records] == [
+        f"neuroids [{name!r}] have fewer than 25 training rows in a split, and so no score"
+    ]
+    assert scores.n_undefined.values.tolist() == scores.n_not_pooled.values.tolist() == [1, 1]
+    assert np.isnan(scores.score[:, 3]).all() and scores.n_rows[3] == 20
+    others = benchmark(model, odd.isel(neuroid=[0, 1, 2, 4, 5, 6, 7]), splits=4, n_resamples=0)
+    np.testing.assert_allclose(scores.raw.values[..., [0, 1, 2, 4, 5, 6, 7]], others.raw, atol=1e-9)
+    assert benchmark(model, odd, estimator="ridge", splits=4, n_resamples=0).n_undefined.values.tolist() == [0, 0]
+
+
+def test_a_feature_that_is_not_finite_names_layer_unit_and_stimulus(model, v4):
+    odd = model.copy()
+    odd[4, 30 + 70], odd[9, 30 + 80] = np.nan, np.inf
+    words = "layer layer1 must be finite, got 2 NaN or infinite values, the first in unit 70 for stimulus picture04"
+    order = np.random.default_rng(0).permutation(150)
+    for given in (odd, odd.isel(presentation=slice(None, None, -1))):
+        with pytest.raises(ValueError, match=words):
+            benchmark(given, v4, estimator="ridge", n_resamples=0)
+    mixed = odd.isel(neuroid=order)  # layers no longer lie side by side
+    with pytest.raises(ValueError, match=r"layer layer1 must be finite, got 2"):
+        benchmark(mixed, v4, estimator="ridge", n_resamples=0)
+
+
 def test_a_dead_layer_does_not_stop_a_sweep(model, v4):
     dead = model.copy()
     dead[:, model.layer.values == "layer0"] = 0.0
