@@ -89,8 +89,8 @@ memory_bytes, rng, progress
         "device": device,
     }
     inner, outer = np.full((len(found), len(pairs)), np.nan), np.full((len(found), len(pairs), y.shape[1]), np.nan)
-    for i, layer in enumerate(tqdm(found, desc="layers", disable=not progress)):
-        check_memory(layer, target, pairs, how, memory_bytes)
+    planned = check_memory(found, target, pairs, how, memory_bytes)
+    for i, layer in enumerate(tqdm(found, desc=f"layers (about {planned})", disable=not progress)):
         turned = rotate(layer, device=device)
         for j, outer_split in enumerate(pairs):
             tried = [*_inside(target, outer_split[0], inner_splits, test_share, seed), outer_split]

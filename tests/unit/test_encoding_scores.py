@@ -201,7 +201,7 @@ def test_stratified_test_sets_keep_their_shares(model, v4):
         (lambda m, v: benchmark(xr.concat([m, m[:1]], "presentation"), v), "got 'picture00' twice"),
         (lambda m, v: benchmark(m, v, n_components=55), "n_components must be at most the number of training rows, 54"),
         (lambda m, v: benchmark(m, v, repeats="keep", groups=None), "groups must be given when stimuli repeat"),
-        (lambda m, v: benchmark(m, v, memory_bytes=1000), "must be at least [0-9]+ .*for layer layer0, got 1000"),
+        (lambda m, v: benchmark(m, v, memory_bytes=1000), "must be at least [0-9]+ .*for 2 layers of up to 120 units .layer1., 60 rows, 8 neurons, got 1000"),
         (lambda m, v: benchmark(m, v, test_share=0.01), "2 or more test stimuli"),
         (lambda m, v: benchmark(m, v, reliability=[0.5, 0.5]), "one for each of the 8 neuroids"),
         (lambda m, v: choose_layer(m, v, rule="brainscore-2026"), "rule must be one of"),
