@@ -261,7 +261,8 @@ def check_memory(
     needed = needed_bytes([layer.shape for layer in layers], y.sizes["neuroid"], splits, how, n_resamples=n_resamples,
                           incomplete=bool(np.isnan(y.values).any()))  # fmt: skip
     widest = max(layers, key=lambda layer: layer.shape[1])
-    what = f"{len(layers)} layers of up to {widest.shape[1]} units ({widest.name}), {y.shape[0]} rows, {y.shape[1]} neurons"
+    what = (f"{len(layers)} layers of up to {widest.shape[1]} units ({widest.name}), {y.shape[0]} rows, "
+            f"{y.shape[1]} neurons")  # fmt: skip
     check(needed <= memory_bytes, "memory_bytes", f"at least {needed} ({needed / 1e9:.2f} GB) for {what}", memory_bytes,
           "Raise it, use fewer splits, or fewer layers or neurons at a time.")  # fmt: skip
     _log.info("memory: about %.2f GB for %s", needed / 1e9, what)
