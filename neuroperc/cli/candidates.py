@@ -126,9 +126,11 @@ def by_region(answers: xr.DataArray, otherwise: str) -> dict[str, xr.DataArray]:
 def _draw(table: pd.DataFrame, slopes: pd.DataFrame | None) -> bytes:
     """Draw the best layers' scores, the layers' correlations by area with what bounds them, and the hierarchy."""
     areas = list(dict.fromkeys(table["region"]))
+    widths_in = [2.4 + 1.5 * len(areas)] + [3.4] * (len(areas) + (slopes is not None))  # layers' names are long
     with style():
-        canvas = figure(1, 1 + len(areas) + (slopes is not None), width_in=3.8, height_in=3.4)
+        canvas = figure(1, len(widths_in), width_in=sum(widths_in) / len(widths_in), height_in=3.4)
         heat, *others = canvas.axes
+        heat.get_gridspec().set_width_ratios(widths_in)
         model_regions(table, ax=heat)
         for area, ax in zip(areas, others, strict=False):
             _profiles(table[table["region"] == area], area, ax)
@@ -138,15 +140,12 @@ def _draw(table: pd.DataFrame, slopes: pd.DataFrame | None) -> bytes:
 
 
 def _profiles(rows: pd.DataFrame, area: str, ax: Any) -> None:
-    """Draw the layers of every model in one area; their names are in the table."""
-    longest_last = sorted(
-        rows.groupby("model", sort=False), key=lambda pair: len(pair[1])
-    )  # its numbers label the axis
+    """Draw the layers of every model in one area, with what bounds r; the table has their names."""
     low, high = rows[["ceiling_low", "ceiling_high"]].iloc[0]
-    known = bool(np.isfinite([low, high]).all())
-    for i, (name, own) in enumerate(longest_last):
-        first = known and i == 0
-        layer_profile(range(1, len(own) + 1), own["r"], label=str(name), ceiling=(low, high) if first else None,
-                      ceiling_of="ceiling of r" if first else "", quantity=f"r in {area}", ax=ax)  # fmt: skip
-    ax.tick_params(axis="x", rotation=0)
+    band = {"ceiling": (low, high), "ceiling_of": "√reliability, middle half of neurons"} if np.isfinite(low) else {}
+    for name, own in rows.groupby("model", sort=False):
+        layer_profile(own["layer"], own["r"], label=str(name), quantity=f"r in {area}, held-out", ax=ax, **band)
+        band = {}
+    most = rows.groupby("model").size().max()
+    ax.set_xticks(range(most), range(1, most + 1), rotation=0)
     ax.set_xlabel("layer, first to last")

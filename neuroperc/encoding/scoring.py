@@ -183,7 +183,7 @@ def benchmark(
     how = Fitting(estimator, n_components, tuple(checked_alphas(alphas).tolist()), alpha_per_target, device)
     planned = check_memory(found, target, pairs, how, memory_bytes, n_resamples)
     fitted = without_short(target, pairs, how)
-    cells, about = Cells(store), _about(fitted, pairs, how)
+    cells, about = Cells(store), about_fit(fitted, pairs, how)
     keys = [cell_key(layer, about) if store is not None else "" for layer in found]
     bar = tqdm(total=len(found), desc=f"layers (about {planned})", disable=not progress)
     made = _every_cell(found, keys, cells, fitted, pairs, how, client, bar)
@@ -354,7 +354,8 @@ def mean_over_splits(raw: np.ndarray) -> np.ndarray:
     return np.divide(np.where(there, raw, 0).sum(axis=-2), n, out=np.full(n.shape, np.nan), where=n > 0)
 
 
-def _about(target: Target, splits: list[Split], how: Fitting) -> dict[str, Any]:
+def about_fit(target: Target, splits: list[Split], how: Fitting) -> dict[str, Any]:
+    """Return what the numbers of a cell depend on beside the features."""
     rows = np.concatenate([part for pair in splits for part in (np.array([len(pair[0])]), *pair)])
     settings = {k: str(v) for k, v in vars(how).items()}
     labels = digest(np.unique(target.groups, return_inverse=True)[1])

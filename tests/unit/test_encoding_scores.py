@@ -201,7 +201,8 @@ def test_stratified_test_sets_keep_their_shares(model, v4):
         (lambda m, v: benchmark(xr.concat([m, m[:1]], "presentation"), v), "got 'picture00' twice"),
         (lambda m, v: benchmark(m, v, n_components=55), "n_components must be at most the number of training rows, 54"),
         (lambda m, v: benchmark(m, v, repeats="keep", groups=None), "groups must be given when stimuli repeat"),
-        (lambda m, v: benchmark(m, v, memory_bytes=1000), "must be at least [0-9]+ .*for 2 layers of up to 120 units .layer1., 60 rows, 8 neurons, got 1000"),
+        (lambda m, v: benchmark(m, v, memory_bytes=1000),
+         r"at least \d+ .*for 2 layers of up to 120 units .layer1., 60 rows, 8 neurons, got 1000"),
         (lambda m, v: benchmark(m, v, test_share=0.01), "2 or more test stimuli"),
         (lambda m, v: benchmark(m, v, reliability=[0.5, 0.5]), "one for each of the 8 neuroids"),
         (lambda m, v: choose_layer(m, v, rule="brainscore-2026"), "rule must be one of"),
@@ -269,6 +270,28 @@ def test_a_killed_sweep_loses_one_layer_and_a_damaged_file_is_made_again(tmp_pat
     plain = benchmark(model, v4, **settings)
     for scores in (resumed, again):
         xr.testing.assert_identical(scores, plain)
+
+
+def test_a_killed_choice_of_layers_goes_on(model, v4, tmp_path, monkeypatch):
+    from neuroperc.encoding import layers as choosing
+
+    options = {"estimator": "ridge", "splits": 2, "inner_splits": 2}
+    whole, real, turned = choose_layer(model, v4, **options), choosing.rotate, []
+
+    def dies(layer, **more):
+        turned.append(layer.name)
+        if len(turned) == 2:
+            raise KeyboardInterrupt
+        return real(layer, **more)
+
+    monkeypatch.setattr(choosing, "rotate", dies)
+    with pytest.raises(KeyboardInterrupt):
+        choose_layer(model, v4, store=tmp_path, **options)
+    again = choose_layer(model, v4, store=tmp_path, **options)
+    assert turned == ["layer0", "layer1", "layer1"]
+    xr.testing.assert_identical(again, whole)
+    choose_layer(model, v4, store=tmp_path, **(options | {"inner_splits": 3}))
+    assert turned[3:] == ["layer0", "layer1"]
 
 
 def test_another_argument_or_feature_is_another_cell(model, v4, tmp_path, monkeypatch):

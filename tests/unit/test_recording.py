@@ -311,7 +311,7 @@ class Ragged(nn.Module):
         ),
         (lambda x: record(nn.Identity(), shown(x), visual_deg=-1, preprocess=None), ValueError, "visual_deg"),
         (lambda x: record(nn.Identity(), shown(x), foveate="blur", preprocess=None), TypeError,
-         r"foveate must be a front end that can be called, got blur. Make one, such as FoveatedBlur\(stimuli.display\)"),
+         r"foveate must be a front end that can be called, got blur. Make one, such as FoveatedBlur\(stimuli"),
         (lambda x: record(nn.Identity(), x, batch_size=0, **RAW), ValueError, "batch_size"),
         (lambda x: record(nn.Identity(), x, dtype="int8", **RAW), ValueError, "float16"),
         (lambda x: record(nn.Identity(), 2 * x + 1, **RAW), ValueError, r"within \[0, 1\]"),
