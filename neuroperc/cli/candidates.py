@@ -130,7 +130,8 @@ def _draw(table: pd.DataFrame, slopes: pd.DataFrame | None) -> bytes:
     with style():
         canvas = figure(1, len(widths_in), width_in=sum(widths_in) / len(widths_in), height_in=3.4)
         heat, *others = canvas.axes
-        heat.get_gridspec().set_width_ratios(widths_in)
+        grid: Any = heat.get_gridspec()
+        grid.set_width_ratios(widths_in)
         model_regions(table, ax=heat)
         for area, ax in zip(areas, others, strict=False):
             _profiles(table[table["region"] == area], area, ax)
@@ -142,7 +143,9 @@ def _draw(table: pd.DataFrame, slopes: pd.DataFrame | None) -> bytes:
 def _profiles(rows: pd.DataFrame, area: str, ax: Any) -> None:
     """Draw the layers of every model in one area, with what bounds r; the table has their names."""
     low, high = rows[["ceiling_low", "ceiling_high"]].iloc[0]
-    band = {"ceiling": (low, high), "ceiling_of": "√reliability, middle half of neurons"} if np.isfinite(low) else {}
+    band: dict[str, Any] = {}
+    if np.isfinite(low):
+        band = {"ceiling": (low, high), "ceiling_of": "√reliability, middle half of neurons"}
     for name, own in rows.groupby("model", sort=False):
         layer_profile(own["layer"], own["r"], label=str(name), quantity=f"r in {area}, held-out", ax=ax, **band)
         band = {}

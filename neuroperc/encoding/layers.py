@@ -124,6 +124,7 @@ def _choices(
     """Yield (index, r) of every layer that is not made yet: inner medians (split,), outer r (split, neuron)."""
     missing = [i for i, cell in enumerate(made) if cell is None]
     y = np.asarray(target.values.values, dtype=np.float64)
+    turned: Iterator[tuple[int, Any]]
     if client is None:
         turned = ((at, rotate(layers[i], device=how.device)) for at, i in enumerate(missing))
     else:

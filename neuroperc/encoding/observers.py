@@ -142,10 +142,10 @@ def _score(
         scores = benchmark(units, data, n_resamples=n_resamples, rng=seed, **options)
         best, value = best_layer(scores), scores["pooled"].values
         measure = f"{scores.attrs['formula']}, {scores.attrs['estimator']}"
-        r = [summarize(one).value for one in mean_over_splits(scores["raw"].values)]
+        r = np.array([summarize(one).value for one in mean_over_splits(scores["raw"].values)])
         reliability = scores["reliability"].values
         known = np.sqrt(reliability[reliability > 0])
-        ceiling = np.percentile(known, [25, 75]) if len(known) else (np.nan, np.nan)
+        ceiling: Any = np.percentile(known, [25, 75]) if len(known) else (np.nan, np.nan)
         undefined = scores["n_undefined"].values
     else:
         scores = rsa(units, data, n_resamples=n_resamples, rng=seed)
