@@ -76,7 +76,7 @@ def score_files(
     visual_deg
         Degrees that the network's input spans; default: each picture fills it.
     foveate, fixation_deg
-        Put `neuroperc.FoveatedBlur` of the pictures' display before the network, and the gaze (x, y), y up.
+        Put `neuroperc.foveation.FoveatedBlur` of the pictures' display before the network, and the gaze (x, y), y up.
     resume
         Go on in a folder that is there.
     seed

@@ -133,7 +133,7 @@ def test_recordings_are_the_same_bytes(client, tmp_path):
 def test_an_error_on_a_worker_comes_back_as_it_is(client):
     units = model()
     with pytest.raises(ValueError, match="n_components must be at most the number of training rows, 35"):
-        npc.encoding.benchmark(units, neurons(units), n_components=50, client=client)
+        npc.encoding.benchmark(units, neurons(units), n_components=55, client=client)
     with pytest.raises(ValueError, match="NaN or infinity in layer 0"):
         npc.record(Broken(), pictures(), ["0"], preprocess=None, client=client)
 
