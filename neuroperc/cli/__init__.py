@@ -221,11 +221,12 @@ def score(
     source: Annotated[Path, typer.Argument(metavar="PICTURES", help="A folder of pictures, or a saved StimulusSet.")],
     responses: Annotated[Path, typer.Argument(metavar="RESPONSES", help="netCDF (ours or BrainIO's) or .npz.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
-    model: Annotated[str, typer.Option(help="A network of torchvision or timm.")],
+    model: Annotated[list[str], typer.Option(help="A network of torchvision or timm; may be repeated.")],
     layer: Annotated[
-        list[str] | None, typer.Option(help="A layer or a glob, such as 'blocks.*'; may be repeated.")
+        list[str] | None,
+        typer.Option(help="A layer or a glob, such as 'blocks.*', or MODEL=GLOB; may be repeated.  [default: known]"),
     ] = None,
-    weights: Annotated[str, typer.Option(help="default, random, wheel, or a file.")] = "default",
+    weights: Annotated[str, typer.Option(help="default, random, wheel, or a file (for one model).")] = "default",
     rule: Annotated[str, typer.Option(help="signed, ev, r, brainscore-2026, brainscore-2025, ...")] = "signed",
     estimator: Annotated[str, typer.Option(help="pls or ridge.")] = "pls",
     splits: Annotated[int, typer.Option(min=1, help="Divisions into training and test stimuli.")] = 10,
@@ -236,44 +237,43 @@ def score(
         str | None, typer.Option(metavar="H,W", help="Height and width of a picture, instead of --px-per-deg.")
     ] = None,
     visual_deg: Annotated[float | None, typer.Option(help="Degrees that the network's input spans.")] = None,
+    foveate: Annotated[bool, typer.Option("--foveate", help="Show what a fovea resolves.")] = False,
+    fixation_deg: Annotated[
+        str | None, typer.Option(metavar="X,Y", help="Gaze from the centre, y up, with --foveate or --visual-deg.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on in OUT where an earlier run stopped.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of splits, halves and resamples; 1 gives Brain-Score's.")] = 1,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Write how well each layer of a network predicts neurons: table, JSON, figure."""
+    """Write how well each layer of a network predicts neurons, or several networks: table, JSON, figure."""
+    from .candidates import compare_files
     from .score import score_files
 
-    facts = score_files(
-        source,
-        responses,
-        out,
-        model=model,
-        weights=weights,
-        chosen=layer or (),
-        rule=rule,
-        estimator=estimator,
-        splits=splits,
-        stratify=stratify,
-        reliability=reliability,
-        px_per_deg=px_per_deg,
-        size_deg=None if size_deg is None else _pair("--size-deg", size_deg),
-        visual_deg=visual_deg,
-        resume=resume,
-        seed=seed,
-        device=device,
-        progress=not as_json,
-    )
-    rows = [
-        f"{row['layer']:<30} {_number(row['median_r'])} {_number(row['score'])}  "
-        f"[{_number(row['low'])}, {_number(row['high'])}]"
-        for row in facts["layers"]
-    ]
+    options: dict[str, Any] = {
+        "weights": weights, "chosen": layer or (), "rule": rule, "estimator": estimator, "splits": splits,
+        "stratify": stratify, "reliability": reliability, "px_per_deg": px_per_deg,
+        "size_deg": None if size_deg is None else _pair("--size-deg", size_deg), "visual_deg": visual_deg,
+        "foveate": foveate, "fixation_deg": None if fixation_deg is None else _pair("--fixation-deg", fixation_deg),
+        "resume": resume, "seed": seed, "device": device, "progress": not as_json,
+    }  # fmt: skip
+    if len(model) > 1:
+        facts = compare_files(source, responses, out, models=model, **options)
+        head = f"{'model':<24} {'region':<8} {'best layer':<24} {'r':>6} {'score':>6}  {facts['best'][0]['measure']}"
+        rows = [
+            f"{row['model']:<24} {row['region']:<8} {row['layer']:<24} {_scored(row, 'r')}" for row in facts["best"]
+        ]
+        _say(facts, "\n".join([head, *rows, *facts["written"]]), as_json)
+        return
+    facts = score_files(source, responses, out, model=model[0], **options)
+    rows = [f"{row['layer']:<30} {_scored(row, 'median_r')}" for row in facts["layers"]]
     head = f"{'layer':<30} {'r':>6} {'score':>6}  {facts['interval_of']}"
+    without = facts["undefined_neuroids"]
+    named = ", ".join(map(str, without[:5])) + (", ..." if len(without) > 5 else "")
     foot = (
         f"rule {facts['rule']} ({facts['formula']}), {facts['estimator']}, {facts['splits']} splits, "
-        f"{facts['n_neuroids']} neurons, {facts['n_stimuli']} stimuli, "
-        f"median reliability {_number(facts['median_reliability'])}"
+        f"{facts['n_neuroids']} neurons{f' ({len(without)} without a score: {named})' if without else ''}, "
+        f"{facts['n_stimuli']} stimuli, median reliability {_number(facts['median_reliability'])}"
     )
     _say(facts, "\n".join([head, *rows, foot, *facts["written"]]), as_json)
 
@@ -447,6 +447,11 @@ def _say(facts: dict[str, Any], text: str, as_json: bool) -> None:
 
 def _number(value: float | None) -> str:
     return f"{'none' if value is None else format(value, '.3f'):>6}"
+
+
+def _scored(row: dict[str, Any], r: str) -> str:
+    ends = f"[{_number(row['low'])}, {_number(row['high'])}]"
+    return f"{_number(row[r])} {_number(row['score'])}  {ends}"
 
 
 def _pair(option: str, text: str) -> tuple[float, float]:

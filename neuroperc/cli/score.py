@@ -17,13 +17,14 @@ from ..data import StimulusSet, make_responses, read_brainio, read_responses, wr
 from ..data.readers.pictures import PICTURE_SUFFIXES, picture_shape
 from ..encoding import benchmark, best_layer
 from ..encoding.scoring import mean_over_splits
+from ..foveation import FoveatedBlur
 from ..metrics import RULES
-from ..nets import Net, layers, load
+from ..nets import OBSERVERS, Net, layers, load
 from ..plot import figure, layer_profile, png, style
 from ..recording import record
 from .pictures import check_parent, display_of, torch_device
 
-__all__ = ["read_answers", "score_files"]
+__all__ = ["layers_of", "read_answers", "score_files", "shown_as", "study"]
 
 _FILES = ("layers.csv", "scores.json", "scores.nc", "layers.png")
 _PARTS = ("responses", "stimulus_id")
@@ -45,6 +46,8 @@ def score_files(
     px_per_deg: float | None = None,
     size_deg: tuple[float, float] | None = None,
     visual_deg: float | None = None,
+    foveate: bool = False,
+    fixation_deg: tuple[float, float] | None = None,
     resume: bool = False,
     seed: int = 1,
     device: str | None = None,
@@ -63,7 +66,7 @@ def score_files(
     model, weights
         As in `neuroperc.nets.load`; ``weights="random"`` draws them.
     chosen
-        Layers and globs.
+        Layers and globs; default those of `neuroperc.nets.OBSERVERS`.
     rule, estimator, splits, stratify
         As in `neuroperc.encoding.benchmark`.
     reliability
@@ -72,6 +75,8 @@ def score_files(
         One of the two for a folder of pictures: pixels per degree, or (height, width) of a picture in degrees.
     visual_deg
         Degrees that the network's input spans; default: each picture fills it.
+    foveate, fixation_deg
+        Put `neuroperc.foveation.FoveatedBlur` of the pictures' display before the network, and the gaze (x, y), y up.
     resume
         Go on in a folder that is there.
     seed
@@ -91,26 +96,46 @@ def score_files(
     ValueError, FileNotFoundError
         For files that cannot be read, stimuli without a picture, unknown layers or options, or a folder that is there.
     """
-    one_of("--rule", rule, (*RULES, "brainscore-2025", "brainscore-2026"))
-    one_of("--estimator", estimator, ("pls", "ridge"))
-    integer("--splits", splits, 1)
-    check_parent(target)
-    check(resume or not target.exists(), "OUT", "a new folder", str(target), "Name another one, or add --resume.")
-    check(not target.is_file(), "OUT", "a folder", str(target), "Give it no suffix.")
-    place = torch_device(device)
-    answers = read_answers(responses)
-    pictures = _shown(_pictures(source, px_per_deg, size_deg), answers, source)
+    pictures, answers = study(source, responses, target, rule=rule, estimator=estimator, splits=splits, resume=resume,
+                              px_per_deg=px_per_deg, size_deg=size_deg)  # fmt: skip
+    front = shown_as(pictures, visual_deg, foveate, fixation_deg) | {"device": torch_device(device)}
     net = load(model, weights=None if weights == "random" else weights, random_state=seed)
-    wanted = _layers(net, chosen)
+    wanted = layers_of(net, chosen)
     target.mkdir(exist_ok=True)
-    features = record(net, pictures, wanted, visual_deg=visual_deg, store=target / "store" / "features",
-                      device=place, memory_bytes=0, progress=progress)  # fmt: skip
+    features = record(net, pictures, wanted, store=target / "store" / "features", memory_bytes=0, progress=progress,
+                      **front)  # fmt: skip
     settings: dict[str, Any] = {"estimator": estimator, "rule": rule, "stratify": stratify}
     if reliability is not None:
         settings["reliability"] = reliability
     scores = benchmark(features, answers, splits=splits, store=target / "store" / "cells", rng=seed,
                        progress=progress, **settings)  # fmt: skip
     return _write(scores, net, target)
+
+
+def study(
+    source: Path, responses: Path, target: Path, *, rule: str, estimator: str, splits: int, resume: bool,
+    px_per_deg: float | None, size_deg: tuple[float, float] | None,
+) -> tuple[StimulusSet, xr.DataArray]:  # fmt: skip
+    """Check the options that need no work, and return the pictures that have responses, and the responses."""
+    one_of("--rule", rule, (*RULES, "brainscore-2025", "brainscore-2026"))
+    one_of("--estimator", estimator, ("pls", "ridge"))
+    integer("--splits", splits, 1)
+    check_parent(target)
+    check(resume or not target.exists(), "OUT", "a new folder", str(target), "Name another one, or add --resume.")
+    check(not target.is_file(), "OUT", "a folder", str(target), "Give it no suffix.")
+    answers = read_answers(responses)
+    return _shown(_pictures(source, px_per_deg, size_deg), answers, source), answers
+
+
+def shown_as(
+    pictures: StimulusSet, visual_deg: float | None, foveate: bool, fixation_deg: tuple[float, float] | None
+) -> dict[str, Any]:
+    """Return the arguments of `record` that say how pictures are looked at."""
+    seen = foveate or visual_deg is not None
+    check(fixation_deg is None or seen, "--fixation-deg", "given with --foveate or --visual-deg", fixation_deg,
+          "Without either, the gaze changes nothing.")  # fmt: skip
+    blur = FoveatedBlur(pictures.display) if foveate else None
+    return {"visual_deg": visual_deg, "foveate": blur, "fixation_deg": fixation_deg}
 
 
 def read_answers(path: Path) -> xr.DataArray:
@@ -193,11 +218,14 @@ def _shown(pictures: StimulusSet, answers: xr.DataArray, source: Path) -> Stimul
     return pictures if len(asked) == len(have) else pictures[[name for name in pictures.ids if name in asked]]
 
 
-def _layers(net: Net, chosen: Sequence[str]) -> list[str]:
+def layers_of(net: Net, chosen: Sequence[str]) -> list[str]:
+    """Return the layers asked for, or those that `nets.OBSERVERS` names; an unknown one is an error before any work."""
+    known = OBSERVERS.get(net.name.rpartition(":")[2].split(".")[0])
+    wanted = list(chosen) or list(known.layers if known else ())
     shallow = [path for path in layers(net) if path.count(".") < 2]
-    check(chosen, "--layer", "given once or more", "none", f"Layers of {net.name}: {', '.join(shallow[:40])}.")
-    layers(net, [name.split("@")[0].split(":")[0] for name in chosen])  # an unknown name is an error before any work
-    return list(chosen)
+    check(wanted, "--layer", "given once or more", "none", f"Layers of {net.name}: {', '.join(shallow[:40])}.")
+    layers(net, [name.split("@")[0].split(":")[0] for name in wanted])
+    return wanted
 
 
 def _write(scores: xr.Dataset, net: Net, target: Path) -> dict[str, Any]:
@@ -206,7 +234,8 @@ def _write(scores: xr.Dataset, net: Net, target: Path) -> dict[str, Any]:
     ceiling = np.nanmedian(scores["reliability"].values) if np.isfinite(scores["reliability"].values).any() else None
     facts = {
         "model": net.name, "weights": net.weights, "neuroperc": __version__, **attrs,
-        "n_neuroids": scores.sizes["neuroid"], "n_stimuli": len(np.unique(scores["stimulus_id"].values)),
+        "n_neuroids": scores.sizes["neuroid"], "undefined_neuroids": _undefined(scores),
+        "n_stimuli": len(np.unique(scores["stimulus_id"].values)),
         "median_reliability": None if ceiling is None else float(ceiling),
         "best_layer": best_layer(scores) if np.isfinite(scores["aggregate"].values).any() else None,
         "interval_of": scores["interval"].attrs["of"],
@@ -220,6 +249,13 @@ def _write(scores: xr.Dataset, net: Net, target: Path) -> dict[str, Any]:
     with atomic_path(target / "layers.png") as path:
         path.write_bytes(_draw(scores, net.name))
     return facts | {"written": [str(target / name) for name in _FILES]}
+
+
+def _undefined(scores: xr.Dataset) -> list[Any]:
+    """Return the names of neurons that no layer has a score of: constant, without reliability, too few rows."""
+    nowhere = np.isnan(scores["score"].values).all(axis=0)
+    found: list[Any] = scores["neuroid_id"].values[nowhere].tolist()
+    return found
 
 
 def _table(scores: xr.Dataset) -> pd.DataFrame:

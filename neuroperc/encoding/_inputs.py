@@ -56,7 +56,18 @@ class Layer:
             wanted = self.columns[start:stop]
         block = self.source.isel(neuroid=wanted).values
         found: np.ndarray = block if np.array_equal(self.rows, np.arange(len(block))) else block[self.rows]
+        self._check_finite(found, start)
         return found
+
+    def _check_finite(self, block: np.ndarray, start: int) -> None:
+        """Raise with the unit's place in its layer, and with the stimulus, not with a place in a block of columns."""
+        bad = ~np.isfinite(block)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            names = self.source.coords.get("stimulus_id")  # workers have no labels
+            where = f"row {row}" if names is None else f"stimulus {names.values[self.rows[row]]!s}"
+            fail(f"layer {self.name}", "finite", f"{bad.sum()} NaN or infinite values, the first in unit "
+                 f"{start + column} for {where}", "Record it again, or leave the layer out.")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

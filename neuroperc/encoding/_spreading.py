@@ -17,7 +17,7 @@ from ._inputs import Layer
 
 # A fixed division: what a killed sweep left is found whatever the next cluster looks like.
 _SPLITS = 3
-_NEURONS = 512
+NEURONS = 512  # fitted at a time where each is fitted on its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ Part = tuple[slice, slice]  # of splits and of neurons
 
 def parts_of(n_splits: int, n_neurons: int, *, one_by_one: bool) -> list[Part]:
     """Divide splits and, where each neuron is fitted on its own, neurons."""
-    step = _NEURONS if one_by_one else n_neurons
+    step = NEURONS if one_by_one else n_neurons
     return [
         (slice(i, min(i + _SPLITS, n_splits)), slice(j, min(j + step, n_neurons)))
         for i in range(0, n_splits, _SPLITS)
@@ -68,7 +68,7 @@ def held_out(client: Any, work: Work, cells: Cells, key: str, *, one_by_one: boo
 def fitted_here(work: Work, *, one_by_one: bool) -> HeldOut:
     """Fit in this process, in the same blocks of neurons, so that the numbers are the same to the last bit."""
     every, n = slice(0, len(work.splits)), work.y.shape[1]
-    step = _NEURONS if one_by_one else n
+    step = NEURONS if one_by_one else n
     parts = [(every, slice(j, min(j + step, n))) for j in range(0, n, step)]
     return together(work, [(part, _fit(work, part)) for part in parts])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,39 +11,34 @@ from .._check import check
 from ..metrics import Interval, difference_interval, score_interval
 from ._inputs import UNDERLYING, Target, take_target
 
+_FEWEST_GROUPS = 3  # stimuli of an interval
+
 
 def layer_intervals(scores: xr.Dataset, target: Target, rule: str, n_resamples: int, seed: int) -> dict[str, Any]:
-    """Return `pooled` and `interval` of every layer, for a new draw of stimuli and neurons."""
+    """Return `pooled` and `interval` of every layer for a new draw of stimuli and neurons, and who is not in them.
+
+    Rows that a neuron misses are left out for that neuron; rows that no split held out, for all.
+    """
     name: Any = UNDERLYING.get(rule, rule)
-
-    def of_layer(i: int, rows: np.ndarray, columns: np.ndarray) -> Interval:
-        predicted = scores.prediction.values[i][np.ix_(rows, columns)]
-        return score_interval(predicted, target.values.values[np.ix_(rows, columns)], groups=target.groups[rows],
-                              reliability=target.reliability[columns], rule=name, how="median",
-                              n_resamples=n_resamples, rng=seed)  # fmt: skip
-
-    return _over_layers(scores, target.values.values, of_layer)
-
-
-def _over_layers(scores: xr.Dataset, y: np.ndarray, of_layer: Callable[..., Interval]) -> dict[str, Any]:
-    """Return `interval` and `pooled` for every layer, over complete neurons and rows that were held out."""
-    found, words = [], ""
-    for i in range(scores.sizes["layer"]):
-        predicted = scores.prediction.values[i]
-        rows = np.flatnonzero(np.isfinite(predicted).any(axis=1))
-        columns = np.flatnonzero(np.isfinite(predicted[rows]).all(axis=0) & np.isfinite(y[rows]).all(axis=0))
-        if len(columns) == 0 or len(rows) < 3:
+    y, found = target.values.values, []
+    kept, words = np.zeros((scores.sizes["layer"], y.shape[1]), dtype=bool), ""
+    for i, predicted in enumerate(scores.prediction.values):
+        rows = np.isfinite(predicted).any(axis=1)
+        if len(np.unique(target.groups[rows])) < _FEWEST_GROUPS:
             found.append((np.nan, np.nan, np.nan))
             continue
-        one = of_layer(i, rows, columns)
-        words = f"{one.of}, of the median score of pooled held-out predictions"
+        one = score_interval(predicted[rows], y[rows], groups=target.groups[rows], reliability=target.reliability,
+                             rule=name, how="median", n_resamples=n_resamples, nan_policy="omit", rng=seed)  # fmt: skip
+        kept[i] = ~np.isin(np.arange(y.shape[1]), one.undefined)
+        words = one.of if kept[i].any() else words
         found.append((one.estimate, one.low, one.high))
     values = np.array(found)
+    of = f"{words}, of the median score of pooled held-out predictions" if words else "no neuron has a score"
     return {
-        "pooled": ("layer", values[:, 0]),
-        "interval": (("layer", "bound"), values[:, 1:], {"of": words or "no neuron is complete"}),
+        "pooled": ("layer", values[:, 0]), "interval": (("layer", "bound"), values[:, 1:], {"of": of}),
+        "is_pooled": (("layer", "neuroid"), kept), "n_not_pooled": ("layer", (~kept).sum(axis=1)),
         "bound": ["low", "high"],
-    }
+    }  # fmt: skip
 
 
 def best_layer(scores: xr.Dataset) -> str:
@@ -98,7 +92,8 @@ def compare_models(
     Returns
     -------
     metrics.Interval
-        Above 0 when `first` is better.
+        Above 0 when `first` is better. Rows that a neuron misses are left out for that neuron; neurons without a score
+        are counted in `n_undefined` and named, by their place in `responses`, in `undefined`.
 
     Raises
     ------
@@ -119,17 +114,12 @@ def compare_models(
     target = take_target(responses, groups=first.attrs["groups"], stratify=None, repeats=first.attrs["repeats"],
                          reliability=first["reliability"].values, rule="r", rng=0)  # fmt: skip
     names = layer or (best_layer(first), best_layer(second))
-    y = target.values.values
     predicted = [_prediction(scores, name) for scores, name in zip((first, second), names, strict=True)]
-    rows = np.flatnonzero(np.isfinite(predicted[0]).any(axis=1))
-    complete = np.isfinite(y[rows]).all(axis=0)
-    for one in predicted:
-        complete &= np.isfinite(one[rows]).all(axis=0)
-    columns = np.flatnonzero(complete)
-    kept = [one[np.ix_(rows, columns)] for one in (*predicted, y)]
+    rows = np.logical_and(*(np.isfinite(one).any(axis=1) for one in predicted))
     rule = UNDERLYING.get(first.attrs["rule"], first.attrs["rule"])
-    return difference_interval(*kept, groups=target.groups[rows], reliability=target.reliability[columns], rule=rule,
-                               how="median", n_resamples=n_resamples, rng=rng)  # fmt: skip
+    kept = [one[rows] for one in (*predicted, target.values.values)]
+    return difference_interval(*kept, groups=target.groups[rows], reliability=target.reliability, rule=rule,
+                               how="median", n_resamples=n_resamples, nan_policy="omit", rng=rng)  # fmt: skip
 
 
 def _prediction(scores: xr.Dataset, layer: str) -> np.ndarray:

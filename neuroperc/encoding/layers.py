@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -10,11 +12,14 @@ from tqdm.auto import tqdm
 
 from .._check import one_of
 from ..metrics import RULES, normalized_score, pearson, summarize
-from ..regression import cross_predict, rotate, shuffle_splits
+from ..recording.cluster import check_client
+from ..regression import rotate, shuffle_splits
 from ..regression.ridge import ALPHAS, checked_alphas
 from ..regression.splits import Split
-from ._inputs import Target, take_layers, take_target
-from .scoring import Fitting, check_memory, mean_over_splits, take_splits
+from ._cells import Cells, cell_key
+from ._inputs import Layer, Target, take_layers, take_target
+from ._spreading import Work, fitted_here, held_out, turned_layers
+from .scoring import Fitting, about_fit, check_memory, mean_over_splits, take_splits, without_short
 
 
 def choose_layer(
@@ -33,7 +38,9 @@ def choose_layer(
     n_components: int = 25,
     alphas: Any = ALPHAS,
     device: Any = None,
+    store: str | os.PathLike[str] | None = None,
     memory_bytes: int = 2**32,
+    client: Any = None,
     rng: int | np.random.Generator = 1,
     progress: bool = False,
 ) -> xr.Dataset:
@@ -44,7 +51,7 @@ def choose_layer(
     Parameters
     ----------
     layers, responses, estimator, by, splits, test_share, groups, stratify, reliability, n_components, alphas, device, \
-memory_bytes, rng, progress
+store, memory_bytes, client, rng, progress
         As in `benchmark`.
     inner_splits
         Divisions of the training stimuli that the choice is made on; the layer with the largest median r wins.
@@ -81,23 +88,21 @@ memory_bytes, rng, progress
     found, _ = take_layers(layers, by, target.values)
     pairs = take_splits(target, splits, "shuffle", test_share, seed)
     how = Fitting(estimator, n_components, tuple(checked_alphas(alphas).tolist()), True, device)
-    y = np.asarray(target.values.values, dtype=np.float64)
-    options: dict[str, Any] = {
-        "estimator": estimator,
-        "n_components": n_components,
-        "alphas": how.alphas,
-        "device": device,
-    }
-    inner, outer = np.full((len(found), len(pairs)), np.nan), np.full((len(found), len(pairs), y.shape[1]), np.nan)
-    for i, layer in enumerate(tqdm(found, desc="layers", disable=not progress)):
-        check_memory(layer, target, pairs, how, memory_bytes)
-        turned = rotate(layer, device=device)
-        for j, outer_split in enumerate(pairs):
-            tried = [*_inside(target, outer_split[0], inner_splits, test_share, seed), outer_split]
-            held = cross_predict(turned, y, splits=tried, groups=target.groups, **options)
-            tests = zip(held.predictions, held.splits, strict=True)
-            r = np.stack([pearson(p, y[test], nan_policy="omit") for p, (_, test) in tests])
-            inner[i, j], outer[i, j] = summarize(mean_over_splits(r[:-1])).value, r[-1]
+    tried = [[*_inside(target, pair[0], inner_splits, test_share, seed), pair] for pair in pairs]
+    every = [split for some in tried for split in some]
+    fitted = without_short(target, every, how)
+    planned, cells = check_memory(found, fitted, pairs, how, memory_bytes), Cells(store)
+    about = about_fit(fitted, every, how) | {"inner_splits": inner_splits}
+    keys = [cell_key(layer, about) if store is not None else "" for layer in found]
+    made = [cells.read(key) for key in keys]
+    bar = tqdm(total=len(found), desc=f"layers (about {planned})", disable=not progress)
+    bar.update(sum(cell is not None for cell in made))
+    for i, cell in _choices(found, made, fitted, tried, how, client):
+        cells.write(keys[i], cell)
+        made[i] = cell
+        bar.update(1)
+    bar.close()
+    inner, outer = (np.stack([cell[name] for cell in made if cell is not None]) for name in ("inner", "outer"))
     best = np.where(np.isfinite(inner), inner, -np.inf).argmax(axis=0)
     raw = outer[best, np.arange(len(pairs))]
     rule_name: Any = rule
@@ -111,6 +116,31 @@ memory_bytes, rng, progress
     coords = {"layer": names, "neuroid_id": ("neuroid", target.values.coords["neuroid_id"].values)}
     attrs = {"rule": rule, "estimator": estimator, "splits": len(pairs), "inner_splits": inner_splits}
     return xr.Dataset(variables, coords, attrs | {"groups": groups, "seed": seed})
+
+
+def _choices(
+    layers: list[Layer], made: list[Any], target: Target, tried: list[list[Split]], how: Fitting, client: Any
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Yield (index, r) of every layer that is not made yet: inner medians (split,), outer r (split, neuron)."""
+    missing = [i for i, cell in enumerate(made) if cell is None]
+    y = np.asarray(target.values.values, dtype=np.float64)
+    turned: Iterator[tuple[int, Any]]
+    if client is None:
+        turned = ((at, rotate(layers[i], device=how.device)) for at, i in enumerate(missing))
+    else:
+        check_client(client)
+        turned = turned_layers(client, [layers[i] for i in missing], how.device)
+    for at, rotated in turned:
+        inner, outer = [], []
+        for splits in tried:
+            work = Work(rotated, y, target.groups, splits, how.options)
+            held = (fitted_here(work, one_by_one=how.one_by_one) if client is None else
+                    held_out(client, work, Cells(None), "", one_by_one=how.one_by_one))  # fmt: skip
+            tests = zip(held.predictions, held.splits, strict=True)
+            r = np.stack([pearson(p, y[test], nan_policy="omit") for p, (_, test) in tests])
+            inner.append(summarize(mean_over_splits(r[:-1])).value)
+            outer.append(r[-1])
+        yield missing[at], {"inner": np.array(inner), "outer": np.stack(outer)}
 
 
 def _inside(target: Target, train: np.ndarray, n_splits: int, test_share: float, seed: int) -> list[Split]:

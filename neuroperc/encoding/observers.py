@@ -14,11 +14,12 @@ from tqdm.auto import tqdm
 
 from .._check import check, fail
 from ..data import StimulusSet
+from ..metrics import summarize
 from ..nets import OBSERVERS, Net
 from ..recording import record
 from .comparing import best_layer
 from .rsa import rsa
-from .scoring import benchmark
+from .scoring import benchmark, mean_over_splits
 
 Region = tuple[StimulusSet, xr.DataArray]
 
@@ -63,10 +64,13 @@ def score_models(
     Returns
     -------
     pandas.DataFrame
-        A row a model, area and layer: `model weights region layer depth score low high measure best`. `weights` is
-        "random" for an untrained network; `depth` goes from 0 (first of the recorded layers) to 1 (last); `low` and
-        `high` bound `score` over stimuli and neurons (or subjects); `best` marks the best layer of a model in an area,
-        chosen with the data that it is scored on (`choose_layer` does both on different stimuli).
+        A row a model, area and layer: `model weights region layer depth score low high measure best r ceiling_low
+        ceiling_high n_undefined`. `weights` is "random" for an untrained network; `depth` goes from 0 (first of the
+        recorded layers) to 1 (last); `low` and `high` bound `score` over stimuli and neurons (or subjects); `best`
+        marks the best layer of a model in an area, chosen with the data that it is scored on (`choose_layer` does both
+        on different stimuli). `r` is the median held-out correlation, or the agreement of matrices, and the ceiling
+        what bounds it: the middle half of neurons' √reliability, or the lower and upper noise ceiling; `n_undefined`
+        counts neurons without a score.
 
     Raises
     ------
@@ -138,14 +142,21 @@ def _score(
         scores = benchmark(units, data, n_resamples=n_resamples, rng=seed, **options)
         best, value = best_layer(scores), scores["pooled"].values
         measure = f"{scores.attrs['formula']}, {scores.attrs['estimator']}"
+        r = np.array([summarize(one).value for one in mean_over_splits(scores["raw"].values)])
+        reliability = scores["reliability"].values
+        known = np.sqrt(reliability[reliability > 0])
+        ceiling: Any = np.percentile(known, [25, 75]) if len(known) else (np.nan, np.nan)
+        undefined = scores["n_undefined"].values
     else:
         scores = rsa(units, data, n_resamples=n_resamples, rng=seed)
         value = scores["score"].values
         best, measure = str(scores["layer"].values[int(np.nanargmax(value))]), f"{scores.attrs['method']} of matrices"
+        r, ceiling, undefined = value, (scores["lower"], scores["upper"]), np.zeros(len(value), dtype=int)
     names, limits = scores["layer"].values.tolist(), scores["interval"].values
     return [
         {"layer": name, "depth": i / max(len(names) - 1, 1), "score": float(value[i]), "low": float(limits[i, 0]),
-         "high": float(limits[i, 1]), "measure": measure, "best": name == best}
+         "high": float(limits[i, 1]), "measure": measure, "best": name == best, "r": float(r[i]),
+         "ceiling_low": float(ceiling[0]), "ceiling_high": float(ceiling[1]), "n_undefined": int(undefined[i])}
         for i, name in enumerate(names)
     ]  # fmt: skip
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -28,8 +29,11 @@ from ..regression.ridge import ALPHAS, checked_alphas
 from ..regression.splits import Split
 from ._cells import Cells, cell_key, digest
 from ._inputs import BRAINSCORE, UNDERLYING, Layer, Target, take_layers, take_target
-from ._spreading import Work, drop_parts, fitted_here, held_out, turned_layers
+from ._spreading import NEURONS, Work, drop_parts, fitted_here, held_out, turned_layers
 from .comparing import layer_intervals
+
+_log = logging.getLogger("neuroperc.encoding")
+_WORKSPACE_BYTES = 2**25  # of libraries: buffers of linear algebra, modules that are imported on the way
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,8 @@ def benchmark(
         Folder that keeps each finished layer, keyed by the content of features, responses and arguments. A killed sweep
         loses the layer that it was at; a damaged file is found by its checksum and made again.
     memory_bytes
-        Most that the work may need; checked before it begins.
+        Most that the work may need beyond the data, features on demand and results included. What it will need is
+        worked out before it begins, logged (level info) and shown in the bar; more than this is an error.
     client
         A ``distributed.Client``: layers, splits and neurons are spread over its workers, with the same numbers to
         rounding. Features that `record` keeps in a store which the workers see are read there. What a dying worker
@@ -138,17 +143,18 @@ def benchmark(
     xarray.Dataset
         A Scores: `raw` (layer, split, neuroid) Pearson r on held-out stimuli, `r2` beside it, `score` (layer, neuroid),
         `reliability` (neuroid) with `n_repeats`; `aggregate` (layer) the median over neurons (or Brain-Score's number,
-        with `brainscore_sem`); `interval` (layer, bound) of the score of pooled held-out predictions over stimuli and
-        neurons; `n_undefined` (layer) neurons without a score; `prediction` (layer, presentation, neuroid) the mean
-        held-out prediction, those of all splits brought to one intercept and one scale; `alpha` (layer, split,
-        neuroid) of ridge. Attributes say how it was made.
+        with `brainscore_sem`); `n_undefined` (layer) neurons without a score; `pooled` (layer) the score of pooled
+        held-out predictions and `interval` (layer, bound) its ends over stimuli and neurons, each neuron with the rows
+        that it has; `is_pooled` (layer, neuroid) which neurons they rest on, `n_not_pooled` (layer) how many they do
+        not; `prediction` (layer, presentation, neuroid) the mean held-out prediction, those of all splits brought to
+        one intercept and one scale; `alpha` (layer, split, neuroid) of ridge. Attributes say how it was made.
 
     Raises
     ------
     ValueError
         When stimuli of the responses are missing in a layer, a coordinate is unknown, nothing repeats and no
-        reliability is given, there are fewer training stimuli than components, or the work needs more than
-        `memory_bytes`.
+        reliability is given, there are fewer training stimuli than components (for every neuron: some are counted in
+        `n_undefined`), a feature is NaN, or the work needs more than `memory_bytes`.
 
     References
     ----------
@@ -175,12 +181,12 @@ def benchmark(
     found, unused = take_layers(layers, by, target.values)
     pairs = take_splits(target, splits, scheme, test_share, seed)
     how = Fitting(estimator, n_components, tuple(checked_alphas(alphas).tolist()), alpha_per_target, device)
-    for layer in found:
-        check_memory(layer, target, pairs, how, memory_bytes)
-    cells, about = Cells(store), _about(target, pairs, how)
+    planned = check_memory(found, target, pairs, how, memory_bytes, n_resamples)
+    fitted = without_short(target, pairs, how)
+    cells, about = Cells(store), about_fit(fitted, pairs, how)
     keys = [cell_key(layer, about) if store is not None else "" for layer in found]
-    bar = tqdm(total=len(found), desc="layers", disable=not progress)
-    made = _every_cell(found, keys, cells, target, pairs, how, client, bar)
+    bar = tqdm(total=len(found), desc=f"layers (about {planned})", disable=not progress)
+    made = _every_cell(found, keys, cells, fitted, pairs, how, client, bar)
     scores = _dataset([layer.name for layer in found], made, target, rule)
     scores.attrs = _attrs(target, pairs, how, rule, scheme if isinstance(splits, int) else "given", seed) | {
         "groups": str(groups), "stratify": str(stratify), "repeats": repeats, "n_stimuli_unused": unused,
@@ -206,36 +212,80 @@ def take_splits(
     return pairs
 
 
-def needed_bytes(shape: tuple[int, int], n_targets: int, splits: list[Split], estimator: str) -> int:
-    """Return about how much memory fitting one layer takes at its peak."""
-    n, p = shape
-    rank, held = min(n - 1, p), max(n - len(train) for train, _ in splits)
-    block = 3 * n * min(p, max(n, 2**23 // n))
-    rotation = 2 * n * p + 2 * p * p if p < n else 4 * n * n
-    if estimator == "pls":
-        work = len(splits) * (2 * held * rank + 4 * rank * n_targets)
-    else:
-        work = 3 * n * n + 3 * held * (n + n_targets) + 3 * len(splits) * held * n_targets
-    return 8 * (max(block + n * n, rotation) + work)
+def without_short(target: Target, splits: list[Split], how: Fitting) -> Target:
+    """Return the target with NaN for neurons that have too few training rows in a split: like constant ones, no score.
+
+    When that is so for all, what is wrong are the splits, and the fit says so.
+    """
+    y = np.array(target.values.values, dtype=np.float64)
+    least = how.n_components if how.estimator == "pls" else 2
+    n_train = np.min([np.isfinite(y[train]).sum(axis=0) for train, _ in splits], axis=0)
+    short = (n_train < least) & np.isfinite(y).any(axis=0)
+    if not short.any() or not (n_train >= least).any():
+        return target
+    _log.warning("neuroids %s have fewer than %d training rows in a split, and so no score",
+                 target.values.coords["neuroid_id"].values[short].tolist(), least)  # fmt: skip
+    y[:, short] = np.nan
+    return replace(target, values=target.values.copy(data=y))
 
 
-def check_memory(layer: Layer, target: Target, splits: list[Split], how: Fitting, memory_bytes: int) -> None:
-    """Raise before the work when it would not fit."""
-    needed = needed_bytes(layer.shape, target.values.sizes["neuroid"], splits, how.estimator)
-    check(
-        needed <= memory_bytes, "memory_bytes", f"at least {needed} ({needed / 1e9:.2f} GB) for layer {layer.name}",
-        memory_bytes, "Raise it, use fewer splits, or fewer neurons at a time.",
-    )  # fmt: skip
+def needed_bytes(
+    shapes: list[tuple[int, int]], n_targets: int, splits: list[Split], how: Fitting, *, n_resamples: int = 0,
+    incomplete: bool = False,
+) -> int:  # fmt: skip
+    """Return about how much memory scoring these layers takes at its peak, beyond the data and what is imported."""
+    n, t, n_splits, most = shapes[0][0], n_targets, len(splits), 0
+    out = max(n - len(train) for train, _ in splits)
+    held = 2 * n_splits * out * t  # predictions of all splits, and the parts they are put together from
+    at_once = min(t, NEURONS) if how.one_by_one else t
+    for _, p in shapes:
+        rank, step = min(n - 1, p), min(p, max(n, 2**23 // n))
+        # A block is read, brought to the target's rows, widened and centred while the last one is still there.
+        reading = 3 * n * p + 2 * p * p if p < n else 5 * n * step + n * n
+        if how.estimator == "pls":
+            fit = n_splits * (3 * out * rank + 5 * rank * t + 4 * min(rank, t) ** 2)
+        else:
+            fit = 6 * n * n + 4 * out * (n + at_once) + 7 * n_splits * out * at_once
+        again = n * rank + held if incomplete else 0  # rows of some neurons are turned once more, beside the first turn
+        most = max(most, reading, again + 7 * n * n, again + n * rank + fit + held, n * rank + held + 6 * n * t)
+    intervals = 14 * n * t if n_resamples else 0
+    results = len(shapes) * (n * t + 8 * n_splits * t)
+    return 8 * (results + max(most, intervals)) + _WORKSPACE_BYTES
+
+
+def check_memory(
+    layers: list[Layer], target: Target, splits: list[Split], how: Fitting, memory_bytes: int, n_resamples: int = 0
+) -> str:
+    """Return the plan in words; raise before the work when it would not fit."""
+    y = target.values
+    needed = needed_bytes([layer.shape for layer in layers], y.sizes["neuroid"], splits, how, n_resamples=n_resamples,
+                          incomplete=bool(np.isnan(y.values).any()))  # fmt: skip
+    widest = max(layers, key=lambda layer: layer.shape[1])
+    what = (f"{len(layers)} layers of up to {widest.shape[1]} units ({widest.name}), {y.shape[0]} rows, "
+            f"{y.shape[1]} neurons")  # fmt: skip
+    check(needed <= memory_bytes, "memory_bytes", f"at least {needed} ({needed / 1e9:.2f} GB) for {what}", memory_bytes,
+          "Raise it, use fewer splits, or fewer layers or neurons at a time.")  # fmt: skip
+    _log.info("memory: about %.2f GB for %s", needed / 1e9, what)
+    return f"{needed / 1e9:.2f} GB"
 
 
 def _every_cell(
     layers: list[Layer], keys: list[str], cells: Cells, target: Target, splits: list[Split], how: Fitting, client: Any,
     bar: Any,
-) -> list[dict[str, np.ndarray]]:  # fmt: skip
-    """Return the cell of every layer: stored ones are read, others are made and stored, here or on a cluster."""
-    made: list[Any] = [cells.read(key) for key in keys]
-    missing = [i for i, cell in enumerate(made) if cell is None]
-    bar.update(len(layers) - len(missing))
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Return the cells of all layers on a first axis: stored ones are read, others made and stored, here or there."""
+    n, t = target.values.shape
+    shapes = dict.fromkeys(("raw", "r2", "alpha"), (len(splits), t)) | {"prediction": (n, t)}
+    made = {name: np.empty((len(layers), *shape)) for name, shape in shapes.items()}
+
+    def fill(i: int, cell: dict[str, np.ndarray] | None) -> bool:
+        if cell is not None:
+            for name, values in made.items():
+                values[i] = cell[name]
+            bar.update(1)
+        return cell is not None
+
+    missing = [i for i, key in enumerate(keys) if not fill(i, cells.read(key))]
     new: Iterator[tuple[int, dict[str, np.ndarray]]]
     if client is None:
         new = ((i, compute_cell(layers[i], target, splits, how)) for i in missing)
@@ -244,9 +294,8 @@ def _every_cell(
     for i, cell in new:
         cells.write(keys[i], cell)
         if client is not None:
-            drop_parts(cells, keys[i], len(splits), target.values.sizes["neuroid"], one_by_one=how.one_by_one)
-        made[i] = cell
-        bar.update(1)
+            drop_parts(cells, keys[i], len(splits), t, one_by_one=how.one_by_one)
+        fill(i, cell)
     bar.close()
     return made
 
@@ -305,26 +354,27 @@ def mean_over_splits(raw: np.ndarray) -> np.ndarray:
     return np.divide(np.where(there, raw, 0).sum(axis=-2), n, out=np.full(n.shape, np.nan), where=n > 0)
 
 
-def _about(target: Target, splits: list[Split], how: Fitting) -> dict[str, Any]:
+def about_fit(target: Target, splits: list[Split], how: Fitting) -> dict[str, Any]:
+    """Return what the numbers of a cell depend on beside the features."""
     rows = np.concatenate([part for pair in splits for part in (np.array([len(pair[0])]), *pair)])
     settings = {k: str(v) for k, v in vars(how).items()}
     labels = digest(np.unique(target.groups, return_inverse=True)[1])
     return {"target": digest(target.values.values), "splits": digest(rows), "groups": labels, **settings}
 
 
-def _dataset(names: list[str], cells: list[dict[str, np.ndarray]], target: Target, rule: str) -> xr.Dataset:
-    raw = np.stack([cell["raw"] for cell in cells])
+def _dataset(names: list[str], cells: dict[str, np.ndarray], target: Target, rule: str) -> xr.Dataset:
+    raw = cells["raw"]
     name: Any = UNDERLYING.get(rule, rule)
     score = normalized_score(mean_over_splits(raw), target.reliability, rule=name)
     dims = ("layer", "split", "neuroid")
     variables: dict[str, Any] = {
-        "raw": (dims, raw), "r2": (dims, np.stack([cell["r2"] for cell in cells])),
+        "raw": (dims, raw), "r2": (dims, cells["r2"]),
         "score": (("layer", "neuroid"), score), "reliability": ("neuroid", target.reliability),
         "n_undefined": ("layer", np.isnan(score).sum(axis=1)),
-        "prediction": (("layer", "presentation", "neuroid"), np.stack([cell["prediction"] for cell in cells])),
+        "prediction": (("layer", "presentation", "neuroid"), cells["prediction"]),
     }  # fmt: skip
-    if np.isfinite(cells[0]["alpha"]).any():
-        variables["alpha"] = (dims, np.stack([cell["alpha"] for cell in cells]))
+    if np.isfinite(cells["alpha"]).any():
+        variables["alpha"] = (dims, cells["alpha"])
     if target.ceilings is None:
         variables["aggregate"] = ("layer", np.array([summarize(s).value for s in score]))
     else:

@@ -91,6 +91,13 @@ def missing(xp: Any, policy: NanPolicy, **named: Any) -> Any:
     return found if policy == "omit" and found is not None and bool(xp.any(found)) else None
 
 
+def complete(xp: Any, **named: Any) -> None:
+    """Raise when a value is NaN or infinite, for functions that have no nan_policy."""
+    for name, value in named.items():
+        if xp.isdtype(value.dtype, "real floating"):
+            finite(name, value, "Remove or fill in incomplete rows first.")
+
+
 def divide(xp: Any, a: Any, b: Any, ok: Any) -> Any:
     """Return a / b where `ok` and NaN elsewhere, with a finite gradient in both cases."""
     one = xp.ones_like(b)

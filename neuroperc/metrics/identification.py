@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .._check import check, integer, one_of
-from ._array import ArrayT, constant, divide, double, floating, missing, restore, unpack
+from ._array import ArrayT, complete, constant, divide, double, floating, restore, unpack
 
 Similarity = Literal["pearson", "cosine", "euclidean"]
 
@@ -138,7 +138,7 @@ def _features(prediction: Any, target: Any, similarity: str) -> tuple[Any, Any, 
         check(v.ndim >= 2 and v.shape[0] >= 2, name, "(stimulus, ...) with at least 2 stimuli", tuple(v.shape))
     check(tuple(a.shape) == tuple(b.shape), "prediction and target", "of one shape", (tuple(a.shape), tuple(b.shape)),
           "Align the rows by stimulus_id first.")  # fmt: skip
-    missing(xp, "raise", prediction=a, target=b)
+    complete(xp, prediction=a, target=b)
     a, b = (xp.reshape(v, (v.shape[0], -1)) for v in (a, b))
     check(similarity != "pearson" or a.shape[1] > 1, "prediction", "of 2 or more features", a.shape[1],
           'Use similarity="euclidean".')  # fmt: skip

@@ -13,11 +13,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from .._check import as_rng, check, integer, one_of
-from ._array import ArrayT, constant, divide, double, missing, nan_median, same_shape, take_along, unpack
+from ._array import ArrayT, complete, constant, divide, double, missing, nan_median, same_shape, take_along, unpack
 from .agreement.scores import RULES, Rule, normalized_score
 
 How = Literal["median", "mean"]
 
+_FEWEST_GROUPS = 3
 _BLOCK = 2**21  # numbers of one intermediate array held at a time
 
 
@@ -37,9 +38,11 @@ class Interval(NamedTuple):
     n_neuroids
         How many neuroids were resampled.
     n_undefined
-        How many neuroids have no score (constant, or no reliability) and are left out.
+        How many neuroids have no score (constant, no reliability, values in fewer than three groups) and are left out.
     of
         What the interval is, in words, for the label of an error bar.
+    undefined
+        The columns of those that are left out.
 
     Examples
     --------
@@ -57,6 +60,7 @@ class Interval(NamedTuple):
     n_neuroids: int
     n_undefined: int
     of: str
+    undefined: tuple[int, ...] = ()
 
 
 def score_interval(
@@ -69,6 +73,7 @@ def score_interval(
     how: How = "mean",
     level: float = 0.95,
     n_resamples: int = 1000,
+    nan_policy: Literal["raise", "omit"] = "raise",
     rng: int | np.random.Generator,
 ) -> Interval:
     """Interval of a neural score for a new draw of both stimuli and neuroids.
@@ -92,6 +97,9 @@ def score_interval(
         Coverage, in (0, 1).
     n_resamples
         How many resamples.
+    nan_policy
+        ``"omit"`` leaves a row out for the neuroids that miss it, in the score and in every resample; ``"raise"`` is an
+        error.
     rng
         Seed or generator.
 
@@ -103,7 +111,8 @@ def score_interval(
     Raises
     ------
     ValueError
-        For different shapes, fewer than three groups or two neuroids, NaN, or labels that do not fit the rows.
+        For different shapes, fewer than three groups, NaN that is not to be omitted, infinity, or labels that do not
+        fit the rows.
 
     References
     ----------
@@ -120,7 +129,7 @@ def score_interval(
     >>> found.low < 0.5 < found.high, found.of
     (True, '95 % interval over stimuli and neuroids')
     """
-    xp, scores, index, ones = _prepare([prediction], target, groups, reliability, rule)
+    xp, scores, index, ones = _prepare([prediction], target, groups, reliability, rule, nan_policy)
     return _interval(xp, scores[0], index, ones, how, level, n_resamples, rng, "")
 
 
@@ -135,6 +144,7 @@ def difference_interval(
     how: How = "mean",
     level: float = 0.95,
     n_resamples: int = 1000,
+    nan_policy: Literal["raise", "omit"] = "raise",
     rng: int | np.random.Generator,
 ) -> Interval:
     """Interval of the score of `first` minus the score of `second`, paired on the same resamples.
@@ -146,8 +156,8 @@ def difference_interval(
     ----------
     first, second, target
         (row, neuroid): the predictions of two models of the same data.
-    groups, reliability, rule, how, level, n_resamples, rng
-        As in `score_interval`.
+    groups, reliability, rule, how, level, n_resamples, nan_policy, rng
+        As in `score_interval`; a row that one of the three misses is left out for all.
 
     Returns
     -------
@@ -168,7 +178,7 @@ def difference_interval(
     >>> difference_interval(good, bad, truth, rng=0).low > 0
     True
     """
-    xp, scores, index, ones = _prepare([first, second], target, groups, reliability, rule)
+    xp, scores, index, ones = _prepare([first, second], target, groups, reliability, rule, nan_policy)
 
     def difference(w: Any) -> Any:
         return xp.stack([score(w) for score in scores])
@@ -214,7 +224,7 @@ def mean_interval(
     """
     xp, (a,) = unpack(values=values)
     check(a.ndim in (1, 2), "values", "(row,) or (row, neuroid)", tuple(a.shape), "Average other axes first.")
-    missing(xp, "raise", values=a)
+    complete(xp, values=a)
     wide = double(xp, a if a.ndim == 2 else a[:, None])
     index, n_groups = _groups(groups, wide.shape[0])
     sums = _by_group(xp, wide, index, n_groups)
@@ -227,14 +237,15 @@ def mean_interval(
 
 
 def _prepare(
-    predictions: list[Any], target: Any, groups: Any, reliability: Any, rule: Rule
+    predictions: list[Any], target: Any, groups: Any, reliability: Any, rule: Rule, nan_policy: Any
 ) -> tuple[Any, list[Callable[[Any], Any]], np.ndarray, Any]:
     one_of("rule", rule, tuple(RULES))
+    one_of("nan_policy", nan_policy, ("raise", "omit"))
     named = {f"prediction {i + 1}" if len(predictions) > 1 else "prediction": p for i, p in enumerate(predictions)}
     xp, arrays = unpack(**named, target=target)
     same_shape(**dict(zip([*named, "target"], arrays, strict=True)))
     check(arrays[0].ndim == 2, "prediction", "(row, neuroid)", tuple(arrays[0].shape), "Add an axis of length 1.")
-    missing(xp, "raise", **dict(zip([*named, "target"], arrays, strict=True)))
+    gone = missing(xp, nan_policy, **dict(zip([*named, "target"], arrays, strict=True)))
     n_rows, n_units = arrays[0].shape
     index, n_groups = _groups(groups, n_rows)
     ceiling = reliability
@@ -244,7 +255,7 @@ def _prepare(
     check(tuple(ceiling.shape) == (n_units,), "reliability", f"one for each of the {n_units} neuroids",
           tuple(ceiling.shape))  # fmt: skip
     y = double(xp, arrays[-1])
-    scores = [_scorer(xp, double(xp, x), y, index, n_groups, ceiling, rule) for x in arrays[:-1]]
+    scores = [_scorer(xp, double(xp, x), y, gone, index, n_groups, ceiling, rule) for x in arrays[:-1]]
     return xp, scores, index, xp.ones((1, n_groups), dtype=xp.float64, device=y.device)
 
 
@@ -252,7 +263,8 @@ def _groups(groups: Any, n_rows: int) -> tuple[np.ndarray, int]:
     labels = np.arange(n_rows) if groups is None else np.asarray(groups)
     check(labels.shape == (n_rows,), "groups", f"one label for each of the {n_rows} rows", f"shape {labels.shape}")
     known, index = np.unique(labels, return_inverse=True)
-    check(len(known) >= 3, "groups", "3 or more different labels", len(known), "Too few to say anything.")
+    least = f"{_FEWEST_GROUPS} or more different labels"
+    check(len(known) >= _FEWEST_GROUPS, "groups", least, len(known), "Too few to say anything.")
     return index, len(known)
 
 
@@ -266,20 +278,28 @@ def _by_group(xp: Any, x: Any, index: np.ndarray, n_groups: int) -> Any:
 
 
 def _scorer(
-    xp: Any, x: Any, y: Any, index: np.ndarray, n_groups: int, ceiling: Any, rule: Rule
+    xp: Any, x: Any, y: Any, gone: Any, index: np.ndarray, n_groups: int, ceiling: Any, rule: Rule
 ) -> Callable[[Any], Any]:
-    """Return the function from weights (resample, group) to scores (resample, neuroid): five matrix products."""
-    counts = xp.asarray(np.bincount(index).astype(float), dtype=xp.float64, device=x.device)
-    means = xp.mean(x, axis=0), xp.mean(y, axis=0)
-    x, y = x - means[0], y - means[1]
+    """Return the function from weights (resample, group) to scores (resample, neuroid): six matrix products.
+
+    `gone` (row, neuroid) marks what is missing, None that nothing is: it adds nothing to the sums, nor to the counts.
+    """
+
+    def there(values: Any) -> Any:
+        return values if gone is None else xp.where(gone, xp.zeros_like(values), values)
+
+    counts = _by_group(xp, there(xp.ones_like(y if gone is not None else y[:, :1])), index, n_groups)
+    enough = xp.sum(xp.astype(counts > 0, xp.int64), axis=0) >= _FEWEST_GROUPS
+    means = [xp.sum(there(v), axis=0) / xp.clip(xp.sum(counts, axis=0), min=1.0) for v in (x, y)]
+    x, y = there(x - means[0]), there(y - means[1])
     sums = [_by_group(xp, v, index, n_groups) for v in (x, y, x * x, y * y, x * y)]
 
     def score(w: Any) -> Any:
-        n = (w @ counts)[:, None]
+        n = xp.clip(w @ counts, min=1.0)
         mean_x, mean_y, square_x, square_y, product = ((w @ s) / n for s in sums)
         # What centring leaves of a column that does not vary is rounding.
         var_x, var_y = square_x - mean_x * mean_x, square_y - mean_y * mean_y
-        ok = (var_x > 1e-13 * square_x) & (var_y > 1e-13 * square_y)
+        ok = (var_x > 1e-13 * square_x) & (var_y > 1e-13 * square_y) & enough
         ok = ok & ~constant(xp, var_x, means[0], 1) & ~constant(xp, var_y, means[1], 1)
         one = xp.ones_like(var_x)
         size = xp.sqrt(xp.where(ok, var_x, one)) * xp.sqrt(xp.where(ok, var_y, one))
@@ -328,10 +348,10 @@ def _interval(
     parts = [np.concatenate(kept) for kept in drawn_parts]
     low, high = _ends(estimate, parts, (n_groups, n_units), how, level)
     undefined = xp.isnan(by_unit) if by_unit.ndim == 2 else xp.any(xp.isnan(by_unit), axis=0)
-    n_undefined = int(xp.sum(xp.astype(undefined, xp.int64)))
+    left_out = np.flatnonzero(np.asarray(undefined.cpu() if hasattr(undefined, "cpu") else undefined)).tolist()
     over = "stimuli and neuroids" if n_units > 1 else "stimuli"
     words = f"{what}{100 * level:g} % interval over {over}"
-    return Interval(estimate, low, high, level, n_groups, n_units, n_undefined, words)
+    return Interval(estimate, low, high, level, n_groups, n_units, len(left_out), words, tuple(left_out))
 
 
 def _ends(

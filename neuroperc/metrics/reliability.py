@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, NamedTuple
 import numpy as np
 
 from .._check import as_rng, check, fail, integer, one_of, positive
-from ._array import ArrayT, constant, divide, double, floating, missing, restore, unpack
+from ._array import ArrayT, complete, constant, divide, double, floating, missing, restore, unpack
 from .agreement.correlation import pearson, ranks
 from .agreement.representation import rdm_vector, vector_agreement
 
@@ -376,7 +376,7 @@ def rdm_noise_ceiling(rdms: ArrayT, *, method: Literal["spearman", "pearson", "c
     one_of("method", method, ("spearman", "pearson", "cosine"))
     xp, (a,) = unpack(rdms=rdms)
     check(a.ndim == 3 and a.shape[0] > 1, "rdms", "(subject, n, n) with 2 or more subjects", tuple(a.shape))
-    missing(xp, "raise", rdms=a)
+    complete(xp, rdms=a)
     pooled = _for_pooling(xp, double(xp, rdm_vector(a)), method)
     everyone = xp.sum(pooled, axis=0)
     others = (everyone - pooled) / (a.shape[0] - 1)

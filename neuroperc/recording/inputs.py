@@ -39,7 +39,7 @@ def place_in_field(
     center_deg: tuple[float, float] = (0.0, 0.0),
     background: float = GRAY,
 ) -> Tensor:
-    """Put pictures on the canvas that a model's visual field covers, without resampling.
+    """Put pictures on the canvas that a model's visual field covers, without resampling: Brain-Score's place_on_screen.
 
     A field larger than the picture surrounds it with grey, a smaller one cuts out its middle: the canvas has
     ``round(visual_deg / size_deg * size_px)`` pixels along each axis, so that a pixel keeps its degrees.
@@ -67,8 +67,9 @@ def place_in_field(
 
     References
     ----------
-    The rule by which Brain-Score shows stimuli of one size to models of another (Schrimpf et al. 2018,
-    doi:10.1101/407007); halves round to even, as there.
+    The rule of Brain-Score's ``place_on_screen``, by which it shows stimuli of one size to models of another (Schrimpf
+    et al. 2018, doi:10.1101/407007); halves round to even, as there. Of a field of v degrees a picture of s degrees
+    leaves the share ``1 - (s / v)²`` grey, and a field that is smaller than the picture none of it.
 
     Examples
     --------
@@ -222,6 +223,8 @@ def make_feeder(
     dtype: torch.dtype,
 ) -> Feeder:
     """Settle who encodes, what the field is and where the gaze lies; every inconsistency is an error here."""
+    check(foveate is None or callable(foveate), "foveate", "a front end that can be called", foveate,
+          "Make one, such as FoveatedBlur(stimuli.display).", TypeError)  # fmt: skip
     settings, enter = _convention(model, preprocess, whole=visual_deg is not None)
     field = None if visual_deg is None else _pair_deg("visual_deg", visual_deg)
     check(

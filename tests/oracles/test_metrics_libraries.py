@@ -205,3 +205,35 @@ def test_the_interval_of_a_mean_is_students():
     found = m.mean_interval(values, n_resamples=20_000, rng=0)
     expected = scipy.stats.t.interval(0.95, 39, values.mean(), scipy.stats.sem(values))
     np.testing.assert_allclose(found[1:3], expected, atol=0.02)
+
+
+@pytest.mark.parametrize("n_repeats", [1, 2])
+def test_an_interval_with_missing_rows_is_a_loop_over_resamples(n_repeats):
+    """Rows drawn again, one neuroid after the other, each with the rows that it has; SciPy's r, NumPy's median."""
+    rng = np.random.default_rng(3)
+    n, p = 40, 7
+    target = rng.normal(size=(n, p))
+    predicted = target + rng.normal(size=(n, p))
+    for j in range(p):
+        target[5 * j : 5 * j + 6, j] = np.nan
+    predicted[rng.random((n, p)) < 0.1] = np.nan
+    groups = np.repeat(np.arange(n // n_repeats), n_repeats)
+    found = m.score_interval(predicted, target, groups=groups, rule="r", how="median", n_resamples=60,
+                             nan_policy="omit", rng=5)  # fmt: skip
+    again, drawn = np.random.default_rng(5), [[], []]
+    n_groups = n // n_repeats
+    weights = again.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=60)
+    units = again.integers(p, size=(60, p))
+    for weight, chosen in zip(weights, units, strict=True):
+        rows = np.repeat(np.arange(n), weight[groups])
+        r = np.array([present_r(predicted[rows, j], target[rows, j]) for j in range(p)])
+        drawn[0].append(np.median(r[chosen]))
+        drawn[1].append(np.median(r))
+    estimate = np.median([present_r(predicted[:, j], target[:, j]) for j in range(p)])
+    ends = np.quantile(np.array(drawn[0]) - np.mean(drawn[0]), [0.025, 0.975]) + 2 * estimate - np.mean(drawn[1])
+    np.testing.assert_allclose(found[:3], [estimate, *ends], atol=1e-12)
+
+
+def present_r(x, y):
+    there = np.isfinite(x) & np.isfinite(y)
+    return scipy.stats.pearsonr(x[there], y[there]).statistic

@@ -226,6 +226,23 @@ def test_coverage_of_a_score(rule, truth):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shape", ["sessions", "scattered"])
+def test_coverage_of_a_score_where_no_neuroid_saw_every_stimulus(shape):
+    """Two sessions that share half of their stimuli, or rows missing at random."""
+
+    def draw(rng, seed):
+        gain, target, noise = predictions(rng, (0.2, 0.8), n=100)
+        predicted = gain * target + np.sqrt(1 - gain**2) * noise
+        if shape == "sessions":
+            target[75:, :20] = target[:25, 20:] = np.nan
+        else:
+            target[rng.random(target.shape) < 0.25] = np.nan
+        return m.score_interval(predicted, target, rule="r", n_resamples=400, nan_policy="omit", rng=seed)
+
+    assert 0.93 <= covered(draw, 0.5) <= 0.97
+
+
+@pytest.mark.slow
 def test_coverage_of_a_difference():
     def draw(rng, seed):
         gain, target, noise = predictions(rng, (0.4, 0.8))

@@ -9,6 +9,7 @@ import pytest
 
 import neuroperc as npc
 from neuroperc import cli
+from neuroperc.cli.score import layers_of
 from neuroperc.data.readers.pictures import save_image
 from neuroperc.encoding import scoring
 
@@ -108,7 +109,15 @@ def test_a_second_run_is_refused_or_goes_on(study, tmp_path, monkeypatch, capsys
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "Layers of torchvision:squeezenet1_1: features, features.0"),
+        (("--model", "squeezenet1_1"), "--model must be of different names"),
+        (("--model", "squeezenet1_0", "--weights", "none.pt"), "'default', 'random'"),
+        (("--model", "squeezenet1_0"), "Layers of torchvision:squeezenet1_0: features, features.0"),
+        (
+            ("--model", "squeezenet1_0", "--layer", "alexnet=features.2"),
+            "'squeezenet1_1', 'squeezenet1_0', got alexnet",
+        ),
+        (("--fixation-deg", "1,0"), "--fixation-deg must be given with --foveate or --visual-deg, got (1.0, 0.0)"),
+        (("--fixation-deg", "1", "--foveate"), "two numbers with a comma"),
         (("--layer", "conv9"), "conv9"),
         (("--rule", "r9", *LAYERS), "brainscore-2026"),
         (("--estimator", "lasso", *LAYERS), "'pls', 'ridge'"),
@@ -158,4 +167,63 @@ def test_constant_neurons_and_missing_trials_are_counted(study, tmp_path, monkey
     words = ("score", root / "shown", tmp_path / "odd.nc", tmp_path / "out", *NET, *FIT, *LAYERS, "--json")
     code, out, err = call(monkeypatch, capsys, *words)
     assert code == 0, err
-    assert [row["n_undefined"] for row in json.loads(out)["layers"]] == [1, 1]
+    facts = json.loads(out)
+    assert [row["n_undefined"] for row in facts["layers"]] == [1, 1] and facts["undefined_neuroids"] == [2]
+    code, out, err = call(monkeypatch, capsys, *words[:-1], "--resume")
+    assert code == 0 and "6 neurons (1 without a score: 2), 30 stimuli" in out, err
+
+
+def areas_file(root, v4, path):
+    """Two neurons an area: three areas of six neurons."""
+    regions = np.array(["IT", "V1", "V4"]).repeat(2)
+    npc.data.write_responses(v4.assign_coords(region=("neuroid", regions)), path)
+    return regions
+
+
+def test_several_models_give_one_table_and_one_figure(study, tmp_path, monkeypatch, capsys):
+    root, features, v4 = study
+    regions = areas_file(root, v4, tmp_path / "areas.nc")
+    words = ("score", root / "shown", tmp_path / "areas.nc", tmp_path / "out", *NET, *FIT, "--model", "squeezenet1_0",
+             "--layer", "squeezenet1_0=features.5", "--layer", "squeezenet1_1=features.3",
+             "--layer", "squeezenet1_1=features.6")  # fmt: skip
+    code, out, err = call(monkeypatch, capsys, *words, "--json")
+    assert code == 0, err
+    facts = json.loads(out)
+    assert [path.rsplit("/", 1)[1] for path in facts["written"]] == ["models.csv", "models.json", "models.png"]
+    table = pd.read_csv(tmp_path / "out" / "models.csv")
+    assert list(dict.fromkeys(table["region"])) == ["V1", "V4", "IT"]  # in the order of the hierarchy
+    first = table[(table["model"] == "squeezenet1_1") & (table["region"] == "V4")]
+    assert first["layer"].tolist() == ["features.3", "features.6"]
+    assert len(table) == 3 * (2 + 1) and set(table["weights"]) == {"random"}
+    direct = npc.encoding.benchmark(features, v4.isel(neuroid=regions == "V4"), estimator="ridge", splits=3, rng=1)
+    np.testing.assert_allclose(first["score"], direct.pooled, atol=1e-6)
+    np.testing.assert_allclose(first[["low", "high"]], direct.interval, atol=1e-6)
+    r = np.median(direct.raw.mean("split"), axis=1)
+    np.testing.assert_allclose(first["r"], r, atol=1e-6)
+    ends = np.percentile(np.sqrt(direct.reliability), [25, 75])
+    np.testing.assert_allclose(first[["ceiling_low", "ceiling_high"]], [ends, ends], atol=1e-6)
+    assert len(facts["best"]) == 6 and [row["model"] for row in facts["slopes"]] == ["squeezenet1_1", "squeezenet1_0"]
+    assert (tmp_path / "out" / "models.png").read_bytes()[1:4] == b"PNG"
+    code, out, err = call(monkeypatch, capsys, *words, "--resume")
+    assert code == 0 and "squeezenet1_0" in out and "models.png" in out, err
+
+
+def test_layers_that_are_known_need_not_be_named(study):
+    net = npc.nets.load("squeezenet1_1", weights=None, random_state=1)
+    assert layers_of(net, ()) == list(npc.nets.OBSERVERS["squeezenet1_1"].layers)
+    assert layers_of(net, ["features.6"]) == ["features.6"]
+
+
+def test_a_fovea_stands_before_the_network(study, tmp_path, monkeypatch, capsys):
+    root, _, v4 = study
+    words = ("score", root / "shown", root / "v4.nc", tmp_path / "out", *NET, *FIT, "--layer", "features.6")
+    code, _, err = call(monkeypatch, capsys, *words, "--foveate", "--fixation-deg", "-1,0.5", "--visual-deg", 6)
+    assert code == 0, err
+    display = npc.Display.from_px_per_deg(8, resolution_px=(32, 32))
+    pictures = npc.StimulusSet.from_folder(root / "shown", display)
+    net = npc.nets.load("squeezenet1_1", weights=None, random_state=1)
+    seen = npc.record(net, pictures, "features.6", foveate=npc.foveation.FoveatedBlur(display), visual_deg=6,
+                      fixation_deg=(-1, 0.5))  # fmt: skip
+    direct = npc.encoding.benchmark(seen, v4, estimator="ridge", splits=3, rng=1)
+    stored = npc.data.read_scores(tmp_path / "out" / "scores.nc")
+    np.testing.assert_allclose(stored.raw, direct.raw, atol=1e-7)

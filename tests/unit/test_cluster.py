@@ -60,7 +60,7 @@ def net():
     "options", [{"estimator": "ridge"}, {"estimator": "ridge", "alpha_per_target": False}, {"n_components": 4}]
 )
 def test_a_cluster_gives_the_numbers_of_one_process(client, monkeypatch, options):
-    monkeypatch.setattr(_spreading, "_NEURONS", 3)  # several parts for eight neurons
+    monkeypatch.setattr(_spreading, "NEURONS", 3)  # several parts for eight neurons
     units = model()
     v4 = neurons(units)
     alone = npc.encoding.benchmark(units, v4, splits=4, n_resamples=20, **options)
@@ -69,6 +69,17 @@ def test_a_cluster_gives_the_numbers_of_one_process(client, monkeypatch, options
     for name in alone.data_vars:
         np.testing.assert_allclose(together[name], alone[name], atol=1e-10, rtol=1e-10, err_msg=name)
     assert together.attrs == alone.attrs
+
+
+def test_a_layer_is_chosen_on_a_cluster(client, tmp_path):
+    units = model()
+    v4, options = neurons(units), {"estimator": "ridge", "splits": 2, "inner_splits": 2}
+    alone = npc.encoding.choose_layer(units, v4, **options)
+    together = npc.encoding.choose_layer(units, v4, client=client, store=tmp_path, **options)
+    for name in ("raw", "inner", "score"):
+        np.testing.assert_allclose(together[name], alone[name], atol=1e-10, err_msg=name)
+    assert together.chosen.values.tolist() == alone.chosen.values.tolist()
+    assert len(list(tmp_path.glob("*.cell"))) == 2
 
 
 def test_parts_cover_every_split_and_neuron_once():
@@ -122,7 +133,7 @@ def test_recordings_are_the_same_bytes(client, tmp_path):
 def test_an_error_on_a_worker_comes_back_as_it_is(client):
     units = model()
     with pytest.raises(ValueError, match="n_components must be at most the number of training rows, 35"):
-        npc.encoding.benchmark(units, neurons(units), n_components=50, client=client)
+        npc.encoding.benchmark(units, neurons(units), n_components=55, client=client)
     with pytest.raises(ValueError, match="NaN or infinity in layer 0"):
         npc.record(Broken(), pictures(), ["0"], preprocess=None, client=client)
 
@@ -165,7 +176,7 @@ def test_a_client_is_a_client():
 
 
 def test_finished_parts_of_a_layer_outlive_the_client(client, tmp_path, monkeypatch):
-    monkeypatch.setattr(_spreading, "_NEURONS", 3)
+    monkeypatch.setattr(_spreading, "NEURONS", 3)
     units = model()
     v4, settings = neurons(units), {"estimator": "ridge", "splits": 4, "n_resamples": 0}
     real, calls = Cells.write, []

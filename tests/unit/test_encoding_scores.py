@@ -112,12 +112,74 @@ def test_what_cannot_be_scored_is_counted(model, v4):
     assert not np.isnan(alone.raw).any()
 
 
+def patchy(v4, step=5):
+    """Every neuron misses other stimuli, so that none is complete."""
+    odd = v4.copy()
+    for j in range(8):
+        odd[np.isin(odd.stimulus_id, NAMES[step * j : step * (j + 1)]), j] = np.nan
+    return odd
+
+
+def test_neurons_that_miss_different_stimuli_have_intervals(model, v4):
+    odd = patchy(v4)
+    whole, some = (benchmark(model, v, estimator="ridge", splits=5, scheme="fold", n_resamples=200) for v in (v4, odd))
+    assert np.isfinite(some.interval).all() and some.n_not_pooled.values.tolist() == [0, 0]
+    assert some.is_pooled.all() and "stimuli and neuroids" in some.interval.attrs["of"]
+    assert abs(some.pooled[0] - whole.pooled[0]) < 0.1 and some.interval[0, 0] < some.pooled[0] < some.interval[0, 1]
+    r = [npc.metrics.pearson(p, y, nan_policy="omit") for p, y in
+         zip(some.prediction.values, [npc.data.average_repeats(odd).values] * 2, strict=True)]  # fmt: skip
+    expected = [np.median(np.sign(x) * x**2 / some.reliability.values) for x in r]
+    np.testing.assert_allclose(some.pooled, expected, atol=1e-12)
+    apart = compare_models(some, some, odd, layer=("layer0", "layer1"), n_resamples=200, rng=0)
+    assert apart.low > 0 and apart.estimate == pytest.approx(float(some.pooled[0] - some.pooled[1]))
+
+
+def test_one_incomplete_neuron_stays_and_one_without_rows_is_named(model, v4):
+    odd = v4.copy()
+    odd[np.isin(odd.stimulus_id, NAMES[:20]), 4] = np.nan
+    odd[:, 6] = np.nan
+    scores = benchmark(model, odd, estimator="ridge", splits=5, n_resamples=20)
+    assert scores.n_not_pooled.values.tolist() == [1, 1]
+    assert scores.neuroid_id.values[~scores.is_pooled.values[0]].tolist() == [scores.neuroid_id.values[6]]
+    apart = compare_models(scores, scores, odd, layer=("layer0", "layer1"), n_resamples=20, rng=0)
+    assert (apart.n_undefined, apart.undefined) == (1, (6,))
+
+
+def test_a_neuron_with_too_few_rows_for_pls_is_counted_and_named(model, v4, caplog):
+    odd = v4.copy()
+    odd[np.isin(odd.stimulus_id, NAMES[20:]), 3] = np.nan  # 20 of 60 stimuli, 25 components
+    with caplog.at_level(logging.WARNING, "neuroperc.encoding"):
+        scores = benchmark(model, odd, splits=4, n_resamples=20)
+    name = scores.neuroid_id.values[3].item()
+    assert [r.getMessage() for r in caplog.records] == [
+        f"neuroids [{name!r}] have fewer than 25 training rows in a split, and so no score"
+    ]
+    assert scores.n_undefined.values.tolist() == scores.n_not_pooled.values.tolist() == [1, 1]
+    assert np.isnan(scores.score[:, 3]).all() and scores.n_rows[3] == 20
+    others = benchmark(model, odd.isel(neuroid=[0, 1, 2, 4, 5, 6, 7]), splits=4, n_resamples=0)
+    np.testing.assert_allclose(scores.raw.values[..., [0, 1, 2, 4, 5, 6, 7]], others.raw, atol=1e-9)
+    assert benchmark(model, odd, estimator="ridge", splits=4, n_resamples=0).n_undefined.values.tolist() == [0, 0]
+
+
+def test_a_feature_that_is_not_finite_names_layer_unit_and_stimulus(model, v4):
+    odd = model.copy()
+    odd[4, 30 + 70], odd[9, 30 + 80] = np.nan, np.inf
+    words = "layer layer1 must be finite, got 2 NaN or infinite values, the first in unit 70 for stimulus picture04"
+    order = np.random.default_rng(0).permutation(150)
+    for given in (odd, odd.isel(presentation=slice(None, None, -1))):
+        with pytest.raises(ValueError, match=words):
+            benchmark(given, v4, estimator="ridge", n_resamples=0)
+    mixed = odd.isel(neuroid=order)  # layers no longer lie side by side
+    with pytest.raises(ValueError, match=r"layer layer1 must be finite, got 2"):
+        benchmark(mixed, v4, estimator="ridge", n_resamples=0)
+
+
 def test_a_dead_layer_does_not_stop_a_sweep(model, v4):
     dead = model.copy()
     dead[:, model.layer.values == "layer0"] = 0.0
     for estimator in ("pls", "ridge"):
         scores = benchmark(dead, v4, estimator=estimator, splits=3, n_components=4, n_resamples=20)
-        assert scores.n_undefined.values.tolist() == [8, 0]
+        assert scores.n_undefined.values.tolist() == scores.n_not_pooled.values.tolist() == [8, 0]
         assert np.isnan(scores.aggregate[0])
 
 
@@ -139,7 +201,8 @@ def test_stratified_test_sets_keep_their_shares(model, v4):
         (lambda m, v: benchmark(xr.concat([m, m[:1]], "presentation"), v), "got 'picture00' twice"),
         (lambda m, v: benchmark(m, v, n_components=55), "n_components must be at most the number of training rows, 54"),
         (lambda m, v: benchmark(m, v, repeats="keep", groups=None), "groups must be given when stimuli repeat"),
-        (lambda m, v: benchmark(m, v, memory_bytes=1000), "must be at least [0-9]+ .*for layer layer0, got 1000"),
+        (lambda m, v: benchmark(m, v, memory_bytes=1000),
+         r"at least \d+ .*for 2 layers of up to 120 units .layer1., 60 rows, 8 neurons, got 1000"),
         (lambda m, v: benchmark(m, v, test_share=0.01), "2 or more test stimuli"),
         (lambda m, v: benchmark(m, v, reliability=[0.5, 0.5]), "one for each of the 8 neuroids"),
         (lambda m, v: choose_layer(m, v, rule="brainscore-2026"), "rule must be one of"),
@@ -207,6 +270,28 @@ def test_a_killed_sweep_loses_one_layer_and_a_damaged_file_is_made_again(tmp_pat
     plain = benchmark(model, v4, **settings)
     for scores in (resumed, again):
         xr.testing.assert_identical(scores, plain)
+
+
+def test_a_killed_choice_of_layers_goes_on(model, v4, tmp_path, monkeypatch):
+    from neuroperc.encoding import layers as choosing
+
+    options = {"estimator": "ridge", "splits": 2, "inner_splits": 2}
+    whole, real, turned = choose_layer(model, v4, **options), choosing.rotate, []
+
+    def dies(layer, **more):
+        turned.append(layer.name)
+        if len(turned) == 2:
+            raise KeyboardInterrupt
+        return real(layer, **more)
+
+    monkeypatch.setattr(choosing, "rotate", dies)
+    with pytest.raises(KeyboardInterrupt):
+        choose_layer(model, v4, store=tmp_path, **options)
+    again = choose_layer(model, v4, store=tmp_path, **options)
+    assert turned == ["layer0", "layer1", "layer1"]
+    xr.testing.assert_identical(again, whole)
+    choose_layer(model, v4, store=tmp_path, **(options | {"inner_splits": 3}))
+    assert turned[3:] == ["layer0", "layer1"]
 
 
 def test_another_argument_or_feature_is_another_cell(model, v4, tmp_path, monkeypatch):

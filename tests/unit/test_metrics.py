@@ -1,5 +1,7 @@
 """Bad input to every metric: the error names what came in and what to do; what is undefined is NaN and counted."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -26,6 +28,8 @@ PAIRS = {
     "interval": lambda a, b: m.score_interval(a, b, rng=0),
     "difference": lambda a, b: m.difference_interval(a, a, b, rng=0),
 }
+LONG = {"two_way": "two_way_identification", "top_k": "top_k_retrieval", "interval": "score_interval",
+        "difference": "difference_interval"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -70,6 +74,28 @@ def test_constant_targets_are_nan_and_counted():
     interval = m.score_interval(X, y, rng=0)
     assert interval.n_undefined == 2
     assert np.isfinite(interval[:3]).all()
+
+
+def test_missing_rows_are_left_out_for_their_neuroid_only():
+    y = X.copy()
+    y[:4, 0], y[2:, 1], y[:, 2] = np.nan, np.nan, np.nan  # 8, 2 and 0 rows are left
+    found = m.score_interval(X + 1, y, nan_policy="omit", rng=0)
+    assert (found.n_neuroids, found.n_undefined, found.undefined) == (5, 2, (1, 2))
+    assert found.estimate == pytest.approx(1)
+    of_two = m.difference_interval(X, -X, y, nan_policy="omit", rng=0)
+    assert of_two.estimate == pytest.approx(2) and of_two.undefined == (1, 2)
+    tensors = m.score_interval(torch.as_tensor(X + 1), torch.as_tensor(y), nan_policy="omit", rng=0)
+    assert tensors[:3] == pytest.approx(found[:3]) and tensors.undefined == (1, 2)
+    nothing = m.score_interval(X, np.full_like(X, np.nan), nan_policy="omit", rng=0)
+    assert np.isnan(nothing[:3]).all() and nothing.n_undefined == 5
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_nobody_advises_an_argument_that_is_not_there(name):
+    with pytest.raises(ValueError, match="must be finite") as error:
+        PAIRS[name](np.where(X > 0, np.nan, X), X)
+    has_policy = "nan_policy" in inspect.signature(getattr(m, LONG.get(name, name))).parameters
+    assert ("nan_policy" in str(error.value)) == has_policy
 
 
 def test_infinite_values_are_refused_whatever_the_policy():

@@ -168,6 +168,26 @@ def test_canvas_vectors(size, field, center, shape, top_left):
     assert torch.all(canvas[..., outside] == torch.tensor(GRAY)) and pytest.approx(0.21586, abs=1e-5) == GRAY
 
 
+@pytest.mark.parametrize(
+    ("size", "field", "own", "expected"),
+    [
+        (8, 14, 0.0, 0.2245), (4, 14, 0.0, 0.3061), (4, 6, 0.0, 0.1852), (8, 8, 0.0, 0.0), (8, 6, 0.0, 0.0),
+        (4, 14, 0.3105, 0.3146), (4, 6, 0.3105, 0.2311),  # the two fractions known of the texture set, a grey aperture
+    ],
+)  # fmt: skip
+def test_gray_fractions_are_those_of_place_on_screen(size, field, own, expected):
+    """Brain-Score counts grey pixels and divides by height x width x 3: (1 - (1 - own) (s / v)^2) / 3 of the canvas."""
+    rng = np.random.default_rng(0)
+    picture = 0.05 + 0.1 * torch.tensor(rng.random((3, 240, 240)))  # darker than grey everywhere
+    grey = rng.permutation(240 * 240)[: round(own * 240 * 240)]
+    picture.flatten(1)[:, grey] = GRAY
+    codes = np.round(255 * linear_to_srgb(place_in_field(picture, size_deg=size, visual_deg=field)).numpy())
+    found = (codes == 128).all(axis=0).sum() / codes.size
+    share = min(1.0, (size / field) ** 2)
+    assert found == pytest.approx((1 - (1 - own) * share) / 3, abs=1e-3)
+    assert found == pytest.approx(expected, abs=2e-4)
+
+
 def test_a_smaller_field_cuts_out_the_middle():
     image = torch.rand(3, 64, 64)
     assert torch.equal(place_in_field(image, size_deg=8, visual_deg=4), image[:, 16:48, 16:48])
@@ -290,6 +310,8 @@ class Ragged(nn.Module):
             ValueError, "one for each of the 3 stimuli",
         ),
         (lambda x: record(nn.Identity(), shown(x), visual_deg=-1, preprocess=None), ValueError, "visual_deg"),
+        (lambda x: record(nn.Identity(), shown(x), foveate="blur", preprocess=None), TypeError,
+         r"foveate must be a front end that can be called, got blur. Make one, such as FoveatedBlur\(stimuli"),
         (lambda x: record(nn.Identity(), x, batch_size=0, **RAW), ValueError, "batch_size"),
         (lambda x: record(nn.Identity(), x, dtype="int8", **RAW), ValueError, "float16"),
         (lambda x: record(nn.Identity(), 2 * x + 1, **RAW), ValueError, r"within \[0, 1\]"),

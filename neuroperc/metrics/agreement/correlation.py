@@ -9,6 +9,7 @@ from ..._check import check, integer
 from .._array import (
     ArrayT,
     NanPolicy,
+    complete,
     constant,
     divide,
     double,
@@ -167,7 +168,7 @@ def partial_correlation(x: ArrayT, y: ArrayT, given: ArrayT | Sequence[ArrayT], 
     covariates = list(given) if isinstance(given, list | tuple) else [given]
     named = {"x": x, "y": y} | {f"given[{i}]": g for i, g in enumerate(covariates)}
     xp, arrays = _columns(axis, minimum=len(covariates) + 3, **named)
-    missing(xp, "raise", **dict(zip(named, arrays, strict=True)))
+    complete(xp, **dict(zip(named, arrays, strict=True)))
     axis = axis % arrays[0].ndim
     values, flat, before = [], [], []
     for array in arrays:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..._check import check, one_of
-from .._array import ArrayT, constant, divide, double, floating, missing, restore, same_shape, unpack
+from .._array import ArrayT, complete, constant, divide, double, floating, restore, same_shape, unpack
 from .correlation import pearson, spearman
 
 
@@ -104,7 +104,7 @@ def crossnobis(x: ArrayT, *, precision: ArrayT | None = None) -> ArrayT:
     """
     named = {"x": x} if precision is None else {"x": x, "precision": precision}
     xp, arrays = unpack(**named)
-    missing(xp, "raise", **dict(zip(named, arrays, strict=True)))
+    complete(xp, **dict(zip(named, arrays, strict=True)))
     shape = tuple(arrays[0].shape)
     check(
         len(shape) == 3 and shape[0] > 1 and shape[1] > 1,
@@ -187,7 +187,7 @@ def vector_agreement(a: ArrayT, b: ArrayT, method: str) -> ArrayT:
         return (spearman if method == "spearman" else pearson)(a, b, axis=-1)
     xp, (u, v) = unpack(a=a, b=b)
     same_shape(a=u, b=v)
-    missing(xp, "raise", a=u, b=v)
+    complete(xp, a=u, b=v)
     x, y = double(xp, u), double(xp, v)
     size = xp.sqrt(xp.sum(x * x, axis=-1)) * xp.sqrt(xp.sum(y * y, axis=-1))
     return restore(xp, divide(xp, xp.sum(x * y, axis=-1), size, size > 0), floating(xp, u, v))
@@ -282,7 +282,7 @@ def _stimuli(**named: Any) -> tuple[Any, list[Any]]:
     for name, a in zip(named, arrays, strict=True):
         rows = a.ndim >= 2 and a.shape[-2] >= 2
         check(rows, name, "(..., stimulus, unit) with at least 2 stimuli", tuple(a.shape), "Flatten the units first.")
-    missing(xp, "raise", **dict(zip(named, arrays, strict=True)))
+    complete(xp, **dict(zip(named, arrays, strict=True)))
     return xp, arrays
 
 
