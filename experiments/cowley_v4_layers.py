@@ -128,7 +128,8 @@ def _summary(scores: xr.Dataset, layers: tuple[str, ...]) -> dict[str, Any]:
     return {
         "best_layer": best, "best_r": r[best], "best_r2_over_c": fractions[best],
         "ceiling": float(np.nanmedian(scores["ceiling"].values, axis=1).mean()),
-        "pixels_r": r["pixels"], "pixels_r2_over_c": fractions["pixels"], "peak": {"first": r[layers[0]], "last": r[layers[-1]], "middle": middle},
+        "pixels_r": r["pixels"], "pixels_r2_over_c": fractions["pixels"],
+        "peak": {"first": r[layers[0]], "last": r[layers[-1]], "middle": middle},
         "peak_first": {"first": r[layers[0]], "middle": middle},
         "n_reliable": int((scores["reliability"] > 0.3).sum()),
     }  # fmt: skip
