@@ -83,11 +83,16 @@ def test_every_candidate_answers_in_all_its_layers(name):
     light = np.random.default_rng(0).random((2, 3, side, side), dtype=np.float32)
     pictures = npc.StimulusSet.from_arrays(light, display=display)
     observer = npc.nets.OBSERVERS[name]
-    areas = [path for path in npc.nets.REGION_LAYERS.get(name, {}).values() if not path.endswith("mlp.act")]
-    found = npc.record(net, pictures, [*observer.layers, *areas], batch_size=1, dtype="float16")
+    areas = set(npc.nets.REGION_LAYERS.get(name, {}).values())
+    # Untrained, the last answers of some are too small for half precision.
+    found = npc.record(net, pictures, [*observer.layers, *areas], batch_size=1, dtype="float32")
     labels, values = found["layer"].values.astype(str), found.values
     recorded = list(dict.fromkeys(labels))
-    assert 4 <= len(recorded) <= 20 and all(any(fnmatchcase(each, g) for each in recorded) for g in observer.layers)
+    assert (
+        len(recorded) >= 4
+        and areas <= set(recorded)
+        and all(any(fnmatchcase(each, g) for each in recorded) for g in observer.layers)
+    )
     for layer in recorded:
         own = values[:, labels == layer].astype(float)
         assert np.isfinite(own).all() and own.std() > 0 and np.abs(own[0] - own[1]).max() > 0, layer
