@@ -102,13 +102,9 @@ def run(config: Config, progress: bool = False) -> Measured:
 def _measured(config: Config, rows: list[dict[str, Any]], simulated: bool) -> Measured:
     by = {(row["cell"], row["seed"]): row for row in rows}
     table = {m: {c: [by[c, s][m] for s in config.seeds] for c in CELLS} for m in MEASURES}
-    differences = {key: _difference(table, key) for key in CLAIMED}
-    values: dict[str, Any] = {key: float(np.mean(each)) for key, each in differences.items()}
-    values["v4_order"] = {cell: float(np.mean(each)) for cell, each in table["v4"].items()}
-    many = len(config.seeds) > 1
-    intervals = {key: run_interval(each)[1:] for key, each in differences.items()} if many else {}
+    values, intervals = claimed(table)
     if config.pictures == "packaged":  # three photographs say nothing about the paper's claims
-        values, intervals = dict.fromkeys(values) | {"differences": values}, {}
+        values, intervals = dict.fromkeys(values) | {"unjudged": values}, {}
     elif simulated:
         values |= {key: None for key in values if key.startswith("v4")}
         intervals = {key: each for key, each in intervals.items() if not key.startswith("v4")}
@@ -122,8 +118,17 @@ def _measured(config: Config, rows: list[dict[str, Any]], simulated: bool) -> Me
     }  # fmt: skip
     notes = ["simulated: without a V4 session in NEUROPERC_DATA planted neurons answer"] if simulated else []
     means = ", ".join(f"{c} {np.mean(table['accuracy'][c]):.3f} / {np.mean(table['v4'][c]):.3f}" for c in CELLS)
-    of = f"95 % t interval over {len(config.seeds)} seeds, paired within seeds" if intervals else ""
+    of = f"95 % t interval over {len(config.seeds)} seeds; differences paired within seeds" if intervals else ""
     return Measured(values, intervals, of, data, notes, f"accuracy / V4 fit: {means}")
+
+
+def claimed(table: dict[str, dict[str, list[float]]]) -> tuple[dict[str, Any], dict[str, tuple[float, float]]]:
+    """Return what the claims ask for, from measure, cell and seed: each cell, differences of cells, their order."""
+    each = {f"{m}_{cell}": np.array(runs) for m in MEASURES for cell, runs in table[m].items() if m != "rotated"}
+    each |= {key: _difference(table, key) for key in CLAIMED}
+    values: dict[str, Any] = {key: float(np.mean(runs)) for key, runs in each.items()}
+    values["v4_order"] = {cell: values[f"v4_{cell}"] for cell in CELLS}
+    return values, {key: run_interval(runs)[1:] for key, runs in each.items() if len(runs) > 1}
 
 
 def _difference(table: dict[str, dict[str, list[float]]], key: str) -> np.ndarray:

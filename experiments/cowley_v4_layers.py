@@ -16,7 +16,10 @@ from neuroperc.experiment import Measured, Result
 
 FOLDER = Path("brainscore") / "cowley2023_v4"
 DISPLAY = npc.Display.from_px_per_deg(14, resolution_px=(112, 112))  # 8 degrees: nominal, the source does not say
-PAPER_ONLY = ("pls_r", "pixels_pls_r", "order", "random_r", "second_order", "second_r", "second_random", "second_peak")
+PAPER_ONLY = (
+    "ridge_r", "r2_over_c", "pls_r", "pixels_pls_r", "order", "random_r", "second_order", "second_r", "second_random",
+    "second_peak", "second_best", "second_pls_r", "second_pls_random", "second_pls_best",
+)  # fmt: skip
 NO_DATA = (
     "simulated: the folder NEUROPERC_DATA holds no V4 session, so 40 planted neurons answer 96 crops of photographs"
 )
@@ -41,10 +44,10 @@ def run(config: Config, progress: bool = False) -> Measured:
     trained = npc.nets.efficientnet_lite0()
     features = {"pixels": _pixels(pictures)} | _record(trained, pictures, config.layers, progress)
     ridge = _score(features, v4, "ridge", config.seed, progress)
-    values: dict[str, Any] = _summary(ridge, config.layers)
-    values |= dict.fromkeys(PAPER_ONLY)
+    values: dict[str, Any] = dict.fromkeys(PAPER_ONLY) | _summary(ridge, config.layers)
     data = {"ridge": _profile(ridge), "ceiling": values["ceiling"]}
     if config.pls:
+        values |= _cells(ridge, config.layers)
         pls = _medians(_score(features, v4, "pls", config.seed, progress))
         values |= {"pls_r": [pls[name] for name in config.layers], "pixels_pls_r": pls["pixels"]}
         data["pls"] = list(pls.values())
@@ -120,16 +123,26 @@ def _summary(scores: xr.Dataset, layers: tuple[str, ...]) -> dict[str, Any]:
     r = _medians(scores)
     inside = {name: r[name] for name in layers}
     best = max(inside, key=lambda name: inside[name])
-    fractions = dict(zip(scores["layer"].values.tolist(), scores["aggregate"].values.tolist(), strict=True))
+    fractions = _fractions(scores)
     middle = max(inside[name] for name in layers[1:-1])
     return {
         "best_layer": best, "best_r": r[best], "best_r2_over_c": fractions[best],
         "ceiling": float(np.nanmedian(scores["ceiling"].values, axis=1).mean()),
-        "ridge_r": [r[name] for name in layers], "r2_over_c": [fractions[name] for name in layers],
-        "pixels_r": r["pixels"], "peak": {"first": r[layers[0]], "last": r[layers[-1]], "middle": middle},
+        "pixels_r": r["pixels"], "pixels_r2_over_c": fractions["pixels"],
+        "peak": {"first": r[layers[0]], "last": r[layers[-1]], "middle": middle},
         "peak_first": {"first": r[layers[0]], "middle": middle},
         "n_reliable": int((scores["reliability"] > 0.3).sum()),
     }  # fmt: skip
+
+
+def _fractions(scores: xr.Dataset) -> dict[str, float]:
+    return dict(zip(scores["layer"].values.tolist(), scores["aggregate"].values.tolist(), strict=True))
+
+
+def _cells(scores: xr.Dataset, layers: tuple[str, ...]) -> dict[str, Any]:
+    """Return r and its share of what is reliable, a number a layer."""
+    r, fractions = _medians(scores), _fractions(scores)
+    return {"ridge_r": [r[name] for name in layers], "r2_over_c": [fractions[name] for name in layers]}
 
 
 def _second(config: Config, trained: Any, random: Any, progress: bool) -> dict[str, Any]:
@@ -139,14 +152,26 @@ def _second(config: Config, trained: Any, random: Any, progress: bool) -> dict[s
     pictures = npc.data.read_cowley_stimuli(folder, name, display=DISPLAY, size_deg=8)
     v4 = npc.data.read_cowley_v4(folder, name)
     features = {"pixels": _pixels(pictures)} | _record(trained, pictures, config.layers, progress)
-    r = _medians(_score(features, v4, "ridge", config.seed, progress))
     of_random = _record(random, pictures, config.layers, progress)
-    chance = max(_medians(_score(of_random, v4, "ridge", config.seed, progress)).values())
-    inside = [r[layer] for layer in config.layers]
+    found: dict[str, Any] = {}
+    for estimator, key in (("ridge", "second"), ("pls", "second_pls"))[: 1 + config.pls]:
+        r = _medians(_score(features, v4, estimator, config.seed, progress))
+        chance = max(_medians(_score(of_random, v4, estimator, config.seed, progress)).values())
+        found |= _ordered(r, config.layers, key) | {f"{key}_random": chance}
+        if estimator == "ridge":
+            trained_r = found["second_r"][1]
+            found["second_order"] = {"pixels": r["pixels"], "random": chance, "trained": trained_r}
+    return found
+
+
+def _ordered(r: dict[str, float], layers: tuple[str, ...], key: str) -> dict[str, Any]:
+    """Return r of pixels and of the best layer, and which layers are above which."""
+    inside = [r[name] for name in layers]
+    others = max(r[name] for name in layers if name != "blocks.3")
     return {
-        "second_r": [r["pixels"], max(inside)], "second_random": chance,
-        "second_order": {"pixels": r["pixels"], "random": chance, "trained": max(inside)},
-        "second_peak": {"first": inside[0], "last": inside[-1], "middle": max(inside[1:-1])},
+        f"{key}_r": [r["pixels"], max(inside)], f"{key}_layers": inside,
+        f"{key}_peak": {"first": inside[0], "last": inside[-1], "middle": max(inside[1:-1])},
+        f"{key}_best": {"others": others, "blocks.3": r["blocks.3"]},
     }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Ninety-two objects in monkey IT, human IT and networks (Kriegeskorte et al. 2008), and which layer is which area."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from neuroperc.metrics import rdm, rdm_agreement, rdm_noise_ceiling, rdm_vector
 SIZE_DEG = 2.9  # of the 92 pictures; the networks see them whole, whatever it is
 PAPER_ONLY = ("random_best", "order", "log_evc", "log_it", "hierarchy")
 NO_DATA = "simulated: NEUROPERC_DATA holds no dissimilarity matrices, so planted ones of 40 crops stand in"
+PEOPLE = "human IT, each of four people"  # score: mean of a model's correlations with each
 WHOLE = {"resize_px": None}  # the whole picture, nothing cropped
 #: Trained networks beside EfficientNet-Lite0: file under the folder of weights, and what the weights take.
 OTHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -60,13 +62,16 @@ def run(config: Config, progress: bool = False) -> Measured:
         )
     wide = bool(config.n_v4_pictures) and real
     models |= _others() if wide else {}
+    people = brains["human_it_sessions"].mean("session")
     regions = {"monkey IT": (pictures, brains["monkey_it"]), "human IT": (pictures, brains["human_it"])}
+    regions[PEOPLE] = (pictures, people)
     table = _table(models, regions, config, progress)
     values: dict[str, Any] = dict.fromkeys(PAPER_ONLY) | _brains(brains) | _networks(table, config)
     data: dict[str, Any] = {"profiles": _profiles(table, regions), "layers": list(config.layers)}
+    data["ceiling"] = values["ceiling"]
     if wide:
         areas = _areas(root, config.n_v4_pictures)
-        seen = {name: models[name] for name in models if not name.endswith(tuple("123456789"))}
+        seen = _first_draws(models)
         more = _table(seen, areas, config, progress)
         kept = table[(table["region"] == "monkey IT") & table["model"].isin(list(seen))].assign(region="IT")
         all_areas = pd.concat([more, kept], ignore_index=True)
@@ -81,6 +86,11 @@ def run(config: Config, progress: bool = False) -> Measured:
     intervals = _intervals(table) if real else {}
     return Measured(judged, intervals=intervals, interval_of="95 % interval over stimuli", data=data,
                     deviations=[] if real else [NO_DATA], summary=text + " (simulated)" * (not real))  # fmt: skip
+
+
+def _first_draws(models: dict[str, Any]) -> dict[str, Any]:
+    """Leave out random weights but for their first draw."""
+    return {name: model for name, model in models.items() if not re.search(r", random [1-9]\d*$", name)}
 
 
 def _objects(root: Path) -> tuple[xr.Dataset, npc.StimulusSet]:
@@ -211,10 +221,18 @@ def plot(result: Result) -> Figure:
     with npplot.style():
         canvas = npplot.figure(1, 3 if "areas" in result.data else 1, width_in=4.4, height_in=3.8)
         ax = canvas.axes[0]
+        band: dict[str, Any] = {
+            "ceiling": result.data["ceiling"],
+            "ceiling_of": "bounds of any model, each of four people",
+        }
         for name, rows in result.data["profiles"].items():
+            if name.endswith("human IT"):
+                continue  # correlations with the mean matrix: the band is not theirs
             values, label = np.asarray(rows, dtype=float), name.removeprefix(first).replace(" |", "").strip(" ,")
-            npplot.layer_profile(layers, values[:, 0], interval=values[:, 1:], interval_of="95 % over stimuli",
-                                 quantity="Spearman r of dissimilarities", label=label, ax=ax)  # fmt: skip
+            of = "95 % over stimuli and people" if name.endswith(PEOPLE) else "95 % over stimuli"
+            npplot.layer_profile(layers, values[:, 0], interval=values[:, 1:], interval_of=of,
+                                 quantity="Spearman r of dissimilarities", label=label, ax=ax, **band)  # fmt: skip
+            band = {}
         if result.values.get("pearson") is not None:
             ax.axhline(result.values["spearman"], color="black", linestyle=":", linewidth=0.8)
             ax.annotate("monkey IT and human IT", (0, result.values["spearman"]), xytext=(0, 2),

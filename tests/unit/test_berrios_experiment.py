@@ -107,3 +107,24 @@ def test_crossvit_has_the_layers_of_the_profile(script):
     assert set(listed) == set(published.layers)
     with torch.no_grad():
         assert script.robust.CodesNet(net)(torch.rand(1, 3, 224, 224)).shape == (1, 1000)
+
+
+def test_the_stored_result_says_what_its_table_says(script):
+    """Training takes an hour, claims are added in a minute: whatever is claimed follows from the stored cells."""
+    stored = json.loads((FOLDER / "results" / "berrios2022_crossvit.paper.json").read_text(encoding="utf-8"))
+    values, intervals = script.claimed(stored["data"]["table"])
+    claims = tomllib.loads((FOLDER / "berrios2022_crossvit.toml").read_text(encoding="utf-8"))["claims"]
+    assert [claim["key"] for claim in stored["claims"]] == list(claims)
+    for claim in stored["claims"]:
+        assert claim["ours"] == pytest.approx(values[claim["key"]], rel=1e-12)
+        assert claim.get("interval", []) == pytest.approx(list(intervals.get(claim["key"], [])), rel=1e-12)
+
+
+def test_claims_of_cells_against_plain_numbers(script):
+    table = {m: {c: [k + i, k + i + 2.0] for i, c in enumerate(script.CELLS)} for k, m in enumerate(script.MEASURES)}
+    values, intervals = script.claimed(table)
+    assert values["accuracy_plain"] == 1 and values["pgd_joint"] == 6 and values["v4_rotation"] == 5
+    assert values["accuracy_joint_minus_adversarial"] == 1 and values["v4_order"]["joint"] == 7
+    half = 12.706204736 * 2**0.5 / 2**0.5  # Student's t with one degree of freedom times the standard error
+    np.testing.assert_allclose(intervals["v4_plain"], (4 - half, 4 + half), rtol=1e-9)
+    assert "v4_order" not in intervals and len(intervals) == 12 + len(script.CLAIMED)

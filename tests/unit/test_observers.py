@@ -1,6 +1,9 @@
 """Networks as observers: layers by area, tables of models and areas, what is refused and why."""
 
+import importlib.util
+import sys
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -67,6 +70,72 @@ def test_crossvit_runs_at_224_pixels_through_every_layer(tmp_path):
         assert len(units) == shape[0] * shape[1]
         some = found.isel(neuroid=units[:: max(1, len(units) // 50)]).values
         assert some.shape[0] == 32 and np.isfinite(some).all() and (some.std(axis=0) > 0).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", npc.nets.OBSERVERS)
+def test_every_candidate_answers_in_all_its_layers(name):
+    """Two pictures at the network's own size, untrained: a forward pass, not a list of modules."""
+    whole = {"resize_px": None} | ({"size_px": 224} if "crossvit" in name else {})
+    net = npc.nets.load(name, weights=None, preprocess=whole)
+    side = net.preprocess.size_px[0]
+    display = npc.Display.from_px_per_deg(side / 8, resolution_px=(side, side))
+    light = np.random.default_rng(0).random((2, 3, side, side), dtype=np.float32)
+    pictures = npc.StimulusSet.from_arrays(light, display=display)
+    observer = npc.nets.OBSERVERS[name]
+    areas = set(npc.nets.REGION_LAYERS.get(name, {}).values())
+    # Untrained, the last answers of some are too small for half precision.
+    found = npc.record(net, pictures, [*observer.layers, *areas], batch_size=1, dtype="float32")
+    labels, values = found["layer"].values.astype(str), found.values
+    recorded = list(dict.fromkeys(labels))
+    assert (
+        len(recorded) >= 4
+        and areas <= set(recorded)
+        and all(any(fnmatchcase(each, g) for each in recorded) for g in observer.layers)
+    )
+    for layer in recorded:
+        own = values[:, labels == layer].astype(float)
+        assert np.isfinite(own).all() and own.std() > 0 and np.abs(own[0] - own[1]).max() > 0, layer
+
+
+@pytest.mark.slow
+def test_candidates_are_scored_and_drawn_together():
+    """Neurons that read a layer of one network: the table finds it there, and draws both networks."""
+    rng = np.random.default_rng(0)
+    display = npc.Display.from_px_per_deg(8, resolution_px=(64, 64))
+    pictures = npc.StimulusSet.from_arrays(rng.random((24, 3, 64, 64), dtype=np.float32), display=display)
+    names = ("efficientvit_m0", "shvit_s1")
+    nets = {name: npc.nets.load(name, weights=None, preprocess={"resize_px": None}) for name in names}
+    stage = npc.record(nets["shvit_s1"], pictures, "stages.1")
+    truth = npc.regression.rotate(stage.values).left[:, :8]
+    trials = np.concatenate([truth + 0.02 * rng.normal(size=truth.shape) for _ in range(2)])
+    v4 = npc.data.make_responses(trials, stimulus_id=list(pictures.ids) * 2)
+    it = xr.DataArray(rdm(stage.values), dims=("stimulus", "other"),
+                      coords={"stimulus_id": ("stimulus", list(pictures.ids))})  # fmt: skip
+    table = score_models(nets, {"V4": (pictures, v4), "IT": (pictures, it)}, n_resamples=10, rng=0, splits=3,
+                         estimator="ridge")  # fmt: skip
+    assert set(table["model"]) == set(names) and set(table["weights"]) == {"random"}
+    assert np.isfinite(table[["score", "low", "high"]].to_numpy()).all()
+    best = table[table["best"]].set_index(["model", "region"])
+    assert best.loc[("shvit_s1", "IT"), "layer"] == "stages.1"
+    assert best.loc[("shvit_s1", "IT"), "score"] > 0.99 > best.loc[("efficientvit_m0", "IT"), "score"]
+    ax = plot.model_regions(table)
+    assert [t.get_text() for t in ax.get_yticklabels()] == [f"{name} (random weights)" for name in names]
+    assert len(ax.texts) == 4
+
+
+def test_only_further_draws_of_random_weights_are_left_out():
+    """Names may end in a digit of their own."""
+    path = Path(__file__).parents[2] / "experiments" / "kriegeskorte2008_rdms.py"
+    spec = importlib.util.spec_from_file_location("kriegeskorte2008_rdms_tested", path)
+    script = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = script
+    spec.loader.exec_module(script)
+    del sys.modules[spec.name]
+    models = dict.fromkeys(["EfficientNet-Lite0", *(f"EfficientNet-Lite0, random {i}" for i in (0, 1, 2, 11)),
+                            *script.OTHERS])  # fmt: skip
+    kept = list(script._first_draws(models))
+    assert kept == ["EfficientNet-Lite0", "EfficientNet-Lite0, random 0", "MobileNetV2", "SqueezeNet"]
 
 
 @pytest.fixture(scope="module")
