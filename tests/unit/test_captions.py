@@ -430,16 +430,17 @@ def test_the_profile_for_nsd_runs_on_a_planted_tree(monkeypatch, tmp_path):
     (tmp_path / "clipcap.pt").touch()
     for name, place in (("NSD", "."), ("CLIP_BANK", "bank.npy"), ("CLIPCAP", "clipcap.pt")):
         monkeypatch.setenv(f"NEUROPERC_{name}", str(tmp_path / place))
-    asked = []
+    asked, given = [], []
 
     def clip(model_name, pretrained, tokens):
         asked.append((model_name, tokens))
-        return lambda codes: codes.permute(0, 2, 3, 1).flatten(1)
+        return lambda codes: (given.append(codes), codes.permute(0, 2, 3, 1).flatten(1))[1]
 
     monkeypatch.setattr(mindeye, "open_clip_tokens", clip)
     monkeypatch.setattr(PrefixCaptioner, "clipcap", lambda weights: lambda x: ["a man and a dog"] * len(x))
     result = run_experiment(BRAINSCUBA, profile="nsd", out=tmp_path)
     assert asked == [("ViT-B-32", False)]
+    np.testing.assert_array_equal((255 * torch.cat(given)).round().numpy().transpose(0, 2, 3, 1), pictures)
     # The encoder's embeddings are those the brain was planted on, so that pictures it never saw are predicted.
     assert result.values["median_test_r"] > 0.7
     measured = {claim.key: claim.ours for claim in result.claims if claim.ours is not None}
