@@ -1,10 +1,20 @@
 """What is planted is what a measurement finds: ceilings, rank, shared noise, non-linearity, maps."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from neuroperc.data import average_repeats
-from neuroperc.decoding import encode_voxels, noise_ceilings, plant_brain
+from neuroperc.decoding import (
+    design,
+    encode_voxels,
+    noise_ceilings,
+    plant_bold,
+    plant_brain,
+    read_bold,
+    voxel_weights,
+    write_map,
+)
 from neuroperc.decoding.planted import NCSNR
 
 RNG = np.random.default_rng(11)
@@ -146,3 +156,93 @@ def test_ridge_climbs_towards_the_ceiling_and_finds_the_weights(brain):
     assert 0.5 < found[good].mean() / ceiling[good].mean() < 1.0
     moved = average_repeats(brain.shuffled(0).isel(some)).sortby("stimulus_id")
     assert abs(encode_voxels(X, moved).r.mean("split").values.mean()) < 0.03
+
+
+SHOWN = plant_brain(X[:24, :12], regions={"V1": 60, "IT": 40}, rank=6, ncsnr=1.0, rng=0)
+NAMES = [f"nsd{k + 1:05d}" for k in range(24)]
+
+
+def shuffled_events(n_runs, rng):
+    """Every stimulus once a run for 4 s, one each 8 s, in an order of the run's own."""
+    parts = [
+        pd.DataFrame({"onset": 8.0 * np.arange(24) + 2, "duration": 4.0, "trial_type": rng.permutation(NAMES), "run": r})
+        for r in range(1, n_runs + 1)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_a_stimulus_that_stays_on_brings_the_planted_response():
+    """The response function has an integral of 1, so the plateau is the planted number, and 4 s give what they cover."""
+    block = pd.DataFrame({"onset": [10.0], "duration": [70.0], "trial_type": ["nsd00005"]})
+    still = {"tr_s": 2.0, "noise_scale": 0, "rng": 0}
+    bold = plant_bold(SHOWN, block, n_volumes=60, **still)
+    planted = SHOWN.predict(SHOWN.features)[4]
+    np.testing.assert_allclose(bold.values[22:40], np.tile(planted, (18, 1)), rtol=1e-4, atol=1e-4)
+    assert not bold.values[:5].any()
+    brief = plant_bold(SHOWN, block.assign(duration=4.0), n_volumes=60, **still)
+    np.testing.assert_allclose(2.0 * brief.values.sum(axis=0), 4.0 * planted, rtol=1e-2, atol=1e-4)  # area: 4 s of it
+    both = pd.concat([block, block.assign(onset=40.0, trial_type="nsd00009")])
+    second = plant_bold(SHOWN, block.assign(onset=40.0, trial_type="nsd00009"), n_volumes=60, **still)
+    np.testing.assert_allclose(
+        plant_bold(SHOWN, both, n_volumes=60, **still).values, bold.values + second.values, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("ar1", [-0.3, 0.0, 0.45])
+def test_noise_of_volumes_remembers_one_volume_and_no_other_run(ar1):
+    events = pd.DataFrame({"onset": 0.0, "duration": 1.0, "trial_type": NAMES[0], "run": range(300)})
+    kind = {"tr_s": 2.0, "n_volumes": 40}
+    still = plant_bold(SHOWN, events, noise_scale=0, rng=0, **kind)
+    bold = plant_bold(SHOWN, events, noise_scale=2.0, ar1=ar1, run_drift=0.0, rng=0, **kind)
+    noise = ((bold - still) / (2 * SHOWN.noise_sd)).values.reshape(300, 40, 100)
+    pair = np.array([(noise[:, lag:] * noise[:, : 40 - lag]).mean() for lag in range(3)])
+    np.testing.assert_allclose(pair, [1, ar1, ar1**2], atol=0.02)
+    np.testing.assert_allclose((noise**2).mean(axis=(0, 2))[[0, 1, -1]], 1, atol=0.06)  # stationary from the start
+    assert abs((noise[1:, 0] * noise[:-1, -1]).mean()) < 0.02  # nothing crosses the edge
+    flat = noise.reshape(-1, 100)
+    wanted = SHOWN.shared_loading @ SHOWN.shared_loading.T
+    off = ~np.eye(100, dtype=bool)
+    assert np.corrcoef((flat.T @ flat / len(flat))[off], wanted[off])[0, 1] > 0.97  # the brain's shared sources
+    drifting = plant_bold(SHOWN, events, ar1=ar1, run_drift=3.0, rng=0, **kind) - still
+    means = (drifting / SHOWN.noise_sd).values.reshape(300, 40, 100).mean(axis=1)
+    assert means.std() == pytest.approx(3.0, rel=0.03)
+
+
+def test_the_signal_of_a_run_ends_with_it():
+    late = pd.DataFrame({"onset": [70.0, 4.0], "duration": 8.0, "trial_type": NAMES[:2], "run": ["a", "b"]})
+    bold = plant_bold(SHOWN, late, tr_s=2.0, n_volumes={"a": 40, "b": 30}, noise_scale=0, rng=0)
+    assert bold.run.values.tolist() == ["a"] * 40 + ["b"] * 30
+    np.testing.assert_array_equal(bold.time_s.values, np.r_[0:80:2, 0:60:2])
+    own = plant_bold(SHOWN, late[1:], tr_s=2.0, n_volumes=30, noise_scale=0, rng=0)
+    np.testing.assert_array_equal(bold.values[40:], own.values)  # as if run a had never been
+    assert abs(bold.values[38:40]).max() > 0.1
+
+
+@pytest.mark.parametrize("hrf", ["spm", "glover"])
+def test_design_and_ridge_find_the_planted_betas_through_files(tmp_path, hrf):
+    rng = np.random.default_rng(3)
+    events = shuffled_events(6, rng)
+    planted = plant_bold(SHOWN, events, tr_s=2.0, n_volumes=105, hrf=hrf, ar1=0.4, rng=1)
+    for run in range(1, 7):
+        rows = planted[planted.run.values == run]
+        write_map(rows.values, tmp_path / f"run-{run}_bold.nii.gz", like=planted, outside=0, tr_s=2.0)
+    write_map(np.ones(100), tmp_path / "mask.nii.gz", like=planted, outside=0)
+    bold = read_bold([tmp_path / f"run-{k}_bold.nii.gz" for k in range(1, 7)], mask=tmp_path / "mask.nii.gz")
+    np.testing.assert_array_equal(bold.values, planted.values)
+    for name in ("run", "time_s", "stimulus_id", "neuroid_id", "i", "j", "k"):
+        np.testing.assert_array_equal(bold[name].values, planted[name].values)
+    found = betas(events, bold, hrf)
+    truth = SHOWN.predict(SHOWN.features)
+    assert np.corrcoef(found.ravel(), truth.ravel())[0, 1] > 0.85
+    slope = (found * truth).sum() / (truth**2).sum()
+    assert 0.8 < slope < 1.05  # the scale, less what ridge shrinks
+    other = events.assign(trial_type=rng.permutation(events["trial_type"]))
+    assert abs(np.corrcoef(betas(other, bold, hrf).ravel(), truth.ravel())[0, 1]) < 0.15
+
+
+def betas(events, bold, hrf):
+    """Ridge of every voxel on the design, run means off, penalties chosen by leaving out runs: (stimulus, voxel)."""
+    x = design(events, tr_s=2.0, n_volumes=105, hrf=hrf)
+    x, y = (each.values - each.groupby("run").mean().sel(run=each.run).values for each in (x, bold))
+    found = voxel_weights(x, bold.copy(data=y), groups="run").weight.values.T
+    return found - found.mean(axis=0)
