@@ -1,6 +1,7 @@
 """Luo et al. 2024 (BrainSCUBA): captions of voxels, scored on a planted brain where the right words are known."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -237,20 +238,20 @@ def _gated(
 
 
 def _rescored(captions: xr.Dataset, vectors: np.ndarray, texts: list[str], offset: np.ndarray) -> dict[str, float]:
-    """What a tiny language model's prior over captions changes: nouns found, and nats a word of what is said."""
+    """Measure what a tiny language model's prior over captions changes: nouns found, nats a word of what is said."""
     folder = Path(os.environ.get("NEUROPERC_DATA", ""), "weights", "stories260K")
     if not folder.is_dir():
         return {"rescored_nouns": np.nan, "rescored_fluency": np.nan}
     stories = nets.TinyLM.load(folder / "stories260K.bin", folder / "tok512.bin")
     prior = stories.log_likelihood(texts) / np.array([len(text.split()) for text in texts])
     fluency = dict(zip(texts, prior, strict=True))
-    shape = captions.projection.shape
+    shape, truth = captions.projection.shape, captions.concept.values
     right, nats = [], []
     for chosen in (np.zeros(len(texts)), prior):
         speak = decoding.RetrievalCaptioner(vectors, texts, offset=offset, prior=chosen, temperature=1 / 50)
         said = speak(captions.projection.values.reshape(-1, shape[2]))
         own = np.array(said).reshape(shape[:2])
-        right.append(np.mean([[c in t.replace(",", "").split() for c, t in zip(captions.concept.values, row, strict=True)]
+        right.append(np.mean([[noun in re.findall(r"\w+", text) for noun, text in zip(truth, row, strict=True)]
                               for row in own]))  # fmt: skip
         nats.append(np.mean([fluency[text] for text in said]))
     return {"plain_nouns": right[0], "rescored_nouns": right[1] - right[0], "plain_fluency": nats[0],

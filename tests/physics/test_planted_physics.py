@@ -165,14 +165,14 @@ NAMES = [f"nsd{k + 1:05d}" for k in range(24)]
 def shuffled_events(n_runs, rng):
     """Every stimulus once a run for 4 s, one each 8 s, in an order of the run's own."""
     parts = [
-        pd.DataFrame({"onset": 8.0 * np.arange(24) + 2, "duration": 4.0, "trial_type": rng.permutation(NAMES), "run": r})
+        pd.DataFrame({"onset": 8.0 * np.arange(24) + 2, "duration": 4, "trial_type": rng.permutation(NAMES), "run": r})
         for r in range(1, n_runs + 1)
     ]
     return pd.concat(parts, ignore_index=True)
 
 
 def test_a_stimulus_that_stays_on_brings_the_planted_response():
-    """The response function has an integral of 1, so the plateau is the planted number, and 4 s give what they cover."""
+    """The response function has an integral of 1, so the plateau is the planted number, and 4 s give their share."""
     block = pd.DataFrame({"onset": [10.0], "duration": [70.0], "trial_type": ["nsd00005"]})
     still = {"tr_s": 2.0, "noise_scale": 0, "rng": 0}
     bold = plant_bold(SHOWN, block, n_volumes=60, **still)
