@@ -1,8 +1,11 @@
 """What is planted is what a measurement finds: ceilings, rank, shared noise, non-linearity, maps."""
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+import xarray as xr
 
 from neuroperc.data import average_repeats
 from neuroperc.decoding import (
@@ -12,10 +15,16 @@ from neuroperc.decoding import (
     plant_bold,
     plant_brain,
     read_bold,
+    read_nsd_betas,
+    read_nsd_map,
+    region_table,
     voxel_weights,
     write_map,
+    write_nsd,
+    write_planted,
 )
 from neuroperc.decoding.planted import NCSNR
+from neuroperc.foveation import SteerablePyramid
 
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(500, 100)) * np.linspace(2, 0.2, 100)
@@ -246,3 +255,99 @@ def betas(events, bold, hrf):
     x, y = (each.values - each.groupby("run").mean().sel(run=each.run).values for each in (x, bold))
     found = voxel_weights(x, bold.copy(data=y), groups="run").weight.values.T
     return found - found.mean(axis=0)
+
+
+@pytest.mark.slow
+def test_a_brain_in_real_regions_goes_through_files_and_keeps_its_ceilings(data_dir, tmp_path):
+    """Regions of BOLD5000 in MNI space, 9,641 voxels, written and read in NSD's layout."""
+    snr = {"EarlyVis": 0.6, "LOC": 0.5, "PPA": 0.4, "OPA": 0.3, "RSC": 0.2}
+    masks = {name: data_dir / "fmri" / "bold5000_rois_mni" / f"{name}.nii.gz" for name in snr}
+    x = np.random.default_rng(4).normal(size=(150, 8))
+    brain = plant_brain(x, regions=masks, rank=8, ncsnr=snr, n_sessions=2, session_drift=0.0, rng=0)
+    write_planted(tmp_path, {1: brain}, n_shared=20)
+    betas = read_nsd_betas(tmp_path, 1, trials_per_session=225)
+    mask = nibabel.load(masks["PPA"])
+    np.testing.assert_allclose(np.reshape(betas.attrs["affine"], (4, 4)), mask.affine, atol=1e-6)
+    np.testing.assert_array_equal(betas.attrs["volume_shape"], mask.shape)
+    file = nibabel.load(sorted(tmp_path.rglob("betas_session01.nii.gz"))[0])
+    np.testing.assert_allclose(file.affine, mask.affine, atol=1e-6)
+    assert abs(betas.values - brain.responses.values).max() <= 0.5 / 300 + 1e-5
+    codes = read_nsd_map(tmp_path, 1, "regions", like=betas)
+    ijk = tuple(betas[a].values for a in "ijk")
+    inside = mask.get_fdata()[ijk] > 0
+    assert len(set(codes[inside & (brain.responses.region.values == "PPA")])) == 1
+    ceiling = noise_ceilings(betas, n_splits=1, rng=0).noise_ceiling.values
+    labelled = xr.DataArray(x, dims=("s", "f"), coords={"stimulus_id": ("s", [f"nsd{k + 1:05d}" for k in range(150)])})
+    scored = encode_voxels(labelled[::-1], average_repeats(betas)).r2.mean("split").values
+    region, planted = brain.responses.region.values, brain.noise_ceiling(3)
+    for name in snr:
+        measured, true, explained = (each[region == name].mean() for each in (ceiling, planted, scored))
+        assert measured == pytest.approx(true, abs=0.015)
+        # Least squares on 120 pictures and 8 features adds 8 / (120 - 8 - 1) of the noise, ridge no more, and the
+        # reciprocal of the variance of 30 held-out pictures is 30 / 27 on average.
+        assert 1 - (1 - true) * (1 + 8 / 111) * 30 / 27 < explained < true
+    assert region_table(brain.responses)["n_voxels"].sum() == len(ceiling)
+
+
+def pictures(n, rng, side=48, n_kinds=16):
+    """Return pictures of three things at random places and contrasts, and an embedding: which things, not where."""
+    shapes = np.kron(rng.random((n_kinds, 4, 4)) < 0.5, np.ones((3, 3))) - 0.5
+    names = np.argsort(rng.random((n, n_kinds)), axis=1)[:, :3]
+    shown, place = np.full((n, side, side), 0.5), rng.integers(0, side - 12, (n, 3, 2))
+    for k in range(n):
+        for name, (i, j), gain in zip(
+            names[k], place[k], rng.uniform(0.2, 0.8, 3) * rng.choice([-1, 1], 3), strict=True
+        ):
+            shown[k, i : i + 12, j : j + 12] = 0.5 + gain * shapes[name]
+    vectors = rng.normal(size=(n_kinds, 24))
+    return shown, vectors[names].sum(axis=1) + 0.3 * rng.normal(size=(n, 24))
+
+
+def gabor_energy(shown):
+    """Return (picture, scale x orientation x 4 x 4): energy of quadrature pairs, averaged in a place."""
+    pyramid = SteerablePyramid(shown.shape[1:], n_scales=3, n_orientations=4, tight_frame=False)
+    bands = pyramid(torch.from_numpy(shown)[:, None]).bands
+    energy = [torch.nn.functional.adaptive_avg_pool2d(b[:, 0].square().sum(2).sqrt(), 4) for b in bands]
+    return torch.stack(energy, 1).flatten(1).numpy()
+
+
+def test_each_region_is_best_explained_by_its_own_features(tmp_path):
+    """V1 reads Gabor energy in receptive fields, IT an embedding; one brain, through NSD's files."""
+    rng = np.random.default_rng(0)
+    shown, embedding = pictures(400, rng)
+    energy = gabor_energy(shown)
+    energy = (energy - energy.mean(0)) / energy.std(0)
+    y, x = np.mgrid[:4, :4]
+    fields = {}
+    for name in rng.permutation(64)[:24]:
+        (j, i), turn = divmod(int(name) // 4, 4), int(name) % 4
+        field = np.exp(-((x - i) ** 2 + (y - j) ** 2) / (2 * 0.6**2)) * (np.arange(4) == turn)[:, None, None]
+        fields[f"{i},{j},{turn}"] = np.tile(field.ravel(), 3)
+    slab = np.zeros((2, 12, 12, 3), bool)
+    slab[0, :, :5], slab[1, :, 7:] = True, True
+    common = {"affine": np.diag([2.0, 2, 2, 1]), "presentations": rng.permutation(np.tile(np.arange(400), 3)),
+              "session_drift": 0.0}  # fmt: skip
+    v1 = plant_brain(
+        energy, regions={"V1": slab[0]}, concepts=fields, rank=24, ncsnr=0.8, mixed_share=0.0, rng=1, **common
+    )
+    it = plant_brain(embedding, regions={"IT": slab[1]}, rank=12, ncsnr=0.8, rng=2, **common)
+    whole = xr.concat([v1.responses, it.responses], "neuroid").sortby(["i", "j", "k"])
+    whole.attrs = v1.responses.attrs
+    write_nsd(tmp_path, {1: whole}, masterordering=v1.rows + 1, subjectim=[np.arange(1, 401)], n_shared=1,
+              trials_per_session=400)  # fmt: skip
+    betas = read_nsd_betas(tmp_path, 1, trials_per_session=400)
+    ceiling, mean = noise_ceilings(betas, n_splits=1, rng=0).noise_ceiling.values, average_repeats(betas)
+    row = [int(name[3:]) - 1 for name in mean.stimulus_id.values]
+    share = {}
+    for features, name in ((energy, "energy"), (embedding, "embedding")):
+        scored = encode_voxels(features[row], mean).r2.mean("split").values
+        share[name] = {r: scored[whole.region == r].mean() / ceiling[whole.region == r].mean() for r in ("V1", "IT")}
+    assert share["energy"]["V1"] > 0.8 and share["embedding"]["IT"] > 0.8  # of the ceiling
+    assert share["embedding"]["V1"] < 0.1 and share["energy"]["IT"] < 0.1
+    weights = voxel_weights(energy[row], mean[:, whole.region.values == "V1"]).weight.values.reshape(-1, 3, 4, 4, 4)
+    planted = np.array([list(map(int, c.split(","))) for c in v1.responses.concept.values])
+    order = np.lexsort([v1.responses[a].values for a in "kji"])
+    power = weights.mean(axis=1).clip(0)
+    best = power.reshape(len(power), -1).argmax(1)
+    found = np.stack([best % 4, best // 4 % 4, best // 16], 1)
+    assert (found == planted[order]).all(axis=1).mean() > 0.9  # receptive fields: column, row and orientation
