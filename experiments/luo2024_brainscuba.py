@@ -1,6 +1,7 @@
 """Luo et al. 2024 (BrainSCUBA): captions of voxels, scored on a planted brain where the right words are known."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ SPLIT = ("EBA", "player", "crowd")
 SETTINGS = {"single trials, rank 24": (0, 1, 24), "three repeats, rank 24": (1, 3, 24),
             "three repeats, rank 60": (1, 3, 60)}  # fmt: skip
 MAIN = "three repeats, rank 24"
+GATE = 0.05  # single-trial noise ceiling
+N_RESCORED = 500  # sentences that the language model reads
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ def run(config: Config) -> Measured:
         "person_map": main["person_in"] - main["person_out"],
         "counterfactual": main["counterfactual"],
     }
+    for key in ("rescored_nouns", "rescored_fluency"):  # not measured where the tiny language model is not at hand
+        pooled[key] = main[key] if np.isfinite(main[key]).all() else None
     values = {name: v.mean().item() if isinstance(v, np.ndarray) else v for name, v in pooled.items()}
     intervals = {n: _interval(v) for n, v in pooled.items() if isinstance(v, np.ndarray) and config.n_seeds > 1}
     shown = {"table": table, "taus": list(TAUS), "words": found[0][MAIN]["words"]}
@@ -201,17 +206,14 @@ def _captions(
     space: Space, brain: decoding.PlantedBrain, encoder: xr.Dataset, seen: dict[str, np.ndarray],
     scenes: dict[str, np.ndarray], nouns: decoding.RetrievalCaptioner, pure: np.ndarray,
 ) -> dict[str, Any]:  # fmt: skip
-    """Caption with sentences of the bank, five passes, every voxel; score gate, split and person map."""
-    ceiling = brain.noise_ceiling(1)
-    sentences = decoding.RetrievalCaptioner(seen["bank"][:2000] - space.offset, captions_of(scenes["bank"][:2000]),
-                                            offset=space.offset)  # fmt: skip
+    """Caption with sentences of the bank, five passes, every voxel; score gate, split, person map and rescoring."""
+    vectors, texts = seen["bank"][:2000] - space.offset, captions_of(scenes["bank"][:2000])
+    sentences = decoding.RetrievalCaptioner(vectors, texts, offset=space.offset)
     captions = decoding.caption_voxels(encoder, seen["bank"], sentences, rng=0)
     people = dict.fromkeys(KINDS["people"].split(), "person")
     person = decoding.word_map(captions, people).values
     region = encoder.region.values
     said = decoding.nouns_by_region(captions, NOUNS, n_top=6)
-    right = np.array(nouns(captions.projection.values[0]))[pure] == encoder.concept.values[pure]
-    below = ceiling[pure] < 0.05
     inside = region == SPLIT[0]
     unit = captions.projection.values[0][inside]
     unit = unit / np.linalg.norm(unit, axis=1, keepdims=True)
@@ -219,11 +221,47 @@ def _captions(
     side = (unit - unit.mean(0)) @ axis > 0
     same = np.mean(side == (encoder.part.values[inside] == 1))
     return {
-        "below_gate": right[below].mean() if below.any() else np.nan, "above_gate": right[~below].mean(),
         "split": max(same, 1 - same), "person_in": person[np.isin(region, ["FFA", "EBA"])].mean(),
-        "person_out": person[np.isin(region, ["PPA", "food", "VWFA"])].mean(),
-        "words": said.to_dict("list"),
+        "person_out": person[np.isin(region, ["PPA", "food", "VWFA"])].mean(), "words": said.to_dict("list"),
+        **_gated(brain, encoder, seen["bank"], nouns, captions.projection.values[0]),
+        **_rescored(captions.isel(neuroid=pure), vectors[:N_RESCORED], texts[:N_RESCORED], space.offset),
     }  # fmt: skip
+
+
+def _gated(
+    brain: decoding.PlantedBrain, encoder: xr.Dataset, bank: np.ndarray, nouns: decoding.RetrievalCaptioner,
+    every: np.ndarray,
+) -> dict[str, float]:  # fmt: skip
+    """Noun recovery of the voxels that the gate lets pass by their measured ceiling, and of those it holds back."""
+    ceiling = decoding.noise_ceilings(brain.responses, n_repeats=1, n_splits=1, rng=0).noise_ceiling
+    passed = decoding.caption_voxels(
+        encoder, bank, nouns, n_passes=1, noise_ceiling=ceiling.values, min_noise_ceiling=GATE, rng=0
+    )
+    pure, held = encoder.second_share.values == 0, ~np.isin(encoder.neuroid_id, passed.neuroid_id)
+    below = (np.array(nouns(every)) == encoder.concept.values)[pure & held]  # of the same half of the bank
+    above = (passed.caption.values[0] == passed.concept.values)[passed.second_share.values == 0]
+    return {"below_gate": below.mean() if below.size else np.nan, "above_gate": above.mean(), "held": held.mean()}
+
+
+def _rescored(captions: xr.Dataset, vectors: np.ndarray, texts: list[str], offset: np.ndarray) -> dict[str, float]:
+    """Measure what a tiny language model's prior over captions changes: nouns found, nats a word of what is said."""
+    folder = Path(os.environ.get("NEUROPERC_DATA", ""), "weights", "stories260K")
+    if not folder.is_dir():
+        return {"rescored_nouns": np.nan, "rescored_fluency": np.nan}
+    stories = nets.TinyLM.load(folder / "stories260K.bin", folder / "tok512.bin")
+    prior = stories.log_likelihood(texts) / np.array([len(text.split()) for text in texts])
+    fluency = dict(zip(texts, prior, strict=True))
+    shape, truth = captions.projection.shape, captions.concept.values
+    right, nats = [], []
+    for chosen in (np.zeros(len(texts)), prior):
+        speak = decoding.RetrievalCaptioner(vectors, texts, offset=offset, prior=chosen, temperature=1 / 50)
+        said = speak(captions.projection.values.reshape(-1, shape[2]))
+        own = np.array(said).reshape(shape[:2])
+        right.append(np.mean([[noun in re.findall(r"\w+", text) for noun, text in zip(truth, row, strict=True)]
+                              for row in own]))  # fmt: skip
+        nats.append(np.mean([fluency[text] for text in said]))
+    return {"plain_nouns": right[0], "rescored_nouns": right[1] - right[0], "plain_fluency": nats[0],
+            "rescored_fluency": nats[1] - nats[0]}  # fmt: skip
 
 
 def _stability(rows: xr.DataArray, responses: xr.DataArray, rng: np.random.Generator) -> dict[str, float]:

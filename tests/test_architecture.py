@@ -35,6 +35,7 @@ UNITLESS = frozenset(
         stage_tolerance sigma sharpness length_sd dropout correct area simple f_value p_value strength background
         fractions slopes minimum regularization screen gap merge_length test_share
         nonlinearity ncsnr ncsnr_spread shared_noise_share session_drift mixed_share depths limits
+        ar1 noise_scale run_drift
         coherence component_contrast density_per_deg2 depth exponent rms_contrast sd_cycles signal_share speed_bandwidth
         step_cycles
         step grayscale_share learning_rates

@@ -26,6 +26,7 @@ from .permutation import permuted_rows as permuted_rows
 from .planted import PlantedBrain as PlantedBrain
 from .planted import plant_brain as plant_brain
 from .planted import write_planted as write_planted
+from .planted_bold import plant_bold as plant_bold
 from .prf import fit_prf as fit_prf
 from .prf import predict_prf as predict_prf
 from .reconstruction import Reconstruction as Reconstruction
@@ -87,6 +88,7 @@ __all__ = [
     "nsd_trials",
     "permutation_test",
     "permuted_rows",
+    "plant_bold",
     "plant_brain",
     "predict_prf",
     "project_weights",

@@ -17,8 +17,11 @@ from neuroperc.decoding import (
     fit_image_encoder,
     plant_brain,
     project_weights,
+    read_map,
     shuffle_stimuli,
     weight_stability,
+    word_map,
+    write_map,
 )
 
 N_NOUNS, WIDTH = 30, 48
@@ -90,6 +93,25 @@ def test_the_gate_keeps_the_voxels_that_can_be_read():
     assert kept.sizes["neuroid"] == (ceiling >= 0.2).sum()
     right = [(c.caption.values[0] == c.concept.values).mean() for c in (every, kept)]
     assert right[1] > right[0] + 0.1
+
+
+def test_the_person_map_of_gated_voxels_lies_where_they_lie(planted, tmp_path):
+    brain, rows, bank, _, nouns, names = planted
+    said = [f"a man with a {name}" if k % 3 == 0 else f"a {name}" for k, name in enumerate(names)]
+    words = RetrievalCaptioner(nouns - nouns.mean(0), said, offset=bank.mean(0))
+    encoder = fit_image_encoder(rows, brain.responses, standardize_within="session")
+    ceiling, betas = brain.noise_ceiling(2), brain.responses
+    gate = float(np.median(ceiling))
+    found = caption_voxels(
+        encoder, bank, words, tau=1 / 50, n_passes=3, noise_ceiling=ceiling, min_noise_ceiling=gate
+    )  # fmt: skip
+    person = word_map(found)
+    write_map(person, tmp_path / "person.nii.gz", like=betas[:, np.isin(betas.neuroid_id, person.neuroid_id)])
+    volume = read_map(tmp_path / "person.nii.gz")[0][tuple(betas[a].values for a in "ijk")]
+    np.testing.assert_array_equal(np.isnan(volume), ceiling < gate)
+    np.testing.assert_allclose(volume[ceiling >= gate], person.values)
+    people = np.array([names.index(c) % 3 == 0 for c in betas.concept.values])[ceiling >= gate]
+    assert person.values[people].mean() > 0.7 > 0.2 > person.values[~people].mean()
 
 
 def test_halves_agree_as_signal_does(planted):

@@ -203,9 +203,10 @@ def test_brain_diffusers_answers_do_not_depend_on_the_other_test_trials():
 
 @pytest.mark.slow
 def test_mindeye_beats_ridge_on_a_brain_without_linear_signal_and_not_on_a_linear_one():
+    """The specification's small size: one token of 384 numbers, a width of 256, two blocks."""
     rng = np.random.default_rng(0)
     n, n_test = 1000, 150
-    x = rng.normal(size=(n + n_test, 4)) @ rng.normal(size=(4, 24))
+    x = rng.normal(size=(n + n_test, 4)) @ rng.normal(size=(4, 384))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     gain = []
     for nonlinearity in (0.0, 1.0):
@@ -213,13 +214,15 @@ def test_mindeye_beats_ridge_on_a_brain_without_linear_signal_and_not_on_a_linea
             x, regions={"V1": 300}, rank=4, nonlinearity=nonlinearity, n_repeats=1, ncsnr=1.5, rng=0
         )  # fmt: skip
         betas = brain.responses.values[np.argsort(brain.rows)]
-        model = MindEye(width=128, projector_width=64, epochs=25, batch_size=64, learning_rate=1e-3, prior=False)
+        model = MindEye(
+            width=256, n_blocks=2, projector_width=64, epochs=75, batch_size=64, learning_rate=1e-3, prior=False
+        )
         said = model.fit(betas[:n], x[:n]).predict(betas[n:])
         mean, sd = betas[:n].mean(0), betas[:n].std(0)
         ridge = RidgeCV(np.logspace(0, 6, 13)).fit((betas[:n] - mean) / sd, x[:n]).predict((betas[n:] - mean) / sd)
         gain.append(np.mean(pearson(said, x[n:])) - np.mean(pearson(ridge, x[n:])))
     assert gain[0] < 0.02
-    assert gain[1] > 0.2
+    assert gain[1] > 0.3
 
 
 def test_dropout_is_off_when_it_answers():

@@ -2,11 +2,13 @@
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 
 from neuroperc.data import average_repeats
 from neuroperc.decoding import (
     nsd_trials,
+    plant_bold,
     plant_brain,
     read_nsd_betas,
     read_nsd_images,
@@ -218,3 +220,32 @@ def test_what_cannot_be_planted_is_named(change, what):
 def test_prediction_refuses_other_features():
     with pytest.raises(ValueError, match=r"features must be \(n, 20\)"):
         planted().predict(np.ones((3, 7)))
+
+
+SEEN = pd.DataFrame({"onset": [2.0], "duration": 2.0, "trial_type": ["nsd00003"]})
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"ar1": 1.0}, "ar1 must be above -1 and below 1, got 1.0. 0 is noise without memory"),
+        ({"noise_scale": -1}, "noise_scale must be a finite number of 0 or more, got -1"),
+        ({"run_drift": np.nan}, "run_drift must be"),
+        ({"events": SEEN.assign(trial_type="face")}, r"of stimuli that the brain was shown, got \['face'\]. Name them"),
+        ({"events": SEEN.assign(onset=50.0)}, "onset must be within run 1"),
+        ({"hrf": "gamma"}, "must be one of 'spm', 'glover', got gamma"),
+    ],
+)
+def test_what_cannot_be_a_time_series_is_named(change, what):
+    with pytest.raises(ValueError, match=what):
+        plant_bold(planted(), **{"events": SEEN, "tr_s": 2.0, "n_volumes": 20, "rng": 0} | change)
+
+
+def test_time_series_know_their_voxels_and_their_seed():
+    brain = planted()
+    one, two, other = (plant_bold(brain, SEEN, tr_s=2.0, n_volumes=20, rng=k) for k in (0, 0, 1))
+    np.testing.assert_array_equal(one.values, two.values)
+    assert abs(one.values - other.values).max() > 0.1
+    for name in ("region", "true_ncsnr", "concept"):
+        np.testing.assert_array_equal(one[name].values, brain.responses[name].values)
+    assert (one.attrs["units"], one.attrs["tr_s"]) == ("% signal change", 2.0) and "simulated" in one.attrs["source"]
