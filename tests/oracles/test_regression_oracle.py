@@ -147,6 +147,33 @@ def test_two_bands_and_their_shares_are_himalayas():
     np.testing.assert_allclose(ours.split_r2(x[test], y[test]), expected, atol=1e-10)
 
 
+def test_a_band_wider_than_rows_is_himalayas_and_a_weighted_kernels(monkeypatch):
+    from himalaya.kernel_ridge import WeightedKernelRidge
+    from himalaya.ridge import GroupRidgeCV
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 210)) + 3
+    y = x[:, :5] @ rng.normal(size=(5, 4)) + 0.3 * x[:, 100:110] @ rng.normal(size=(10, 4)) + rng.normal(size=(50, 4))
+    fit, new = slice(0, 40), slice(40, 50)
+    widths = []  # of what himalaya is given
+    given = GroupRidgeCV.fit
+    monkeypatch.setattr(GroupRidgeCV, "fit", lambda self, x, y: widths.append(x.shape[1]) or given(self, x, y))
+    ours = BandedRidge((10, 200), alphas=ALPHAS, n_iter=20, cv=4, random_state=3).fit(x[fit], y[fit])
+    assert widths == [10 + 39]
+    options = {"alphas": np.array(ALPHAS), "n_iter": 20, "progress_bar": False, "warn": False}
+    peer = GroupRidgeCV([0] * 10 + [1] * 200, cv=4, random_state=3, fit_intercept=True, solver_params=options)
+    a, b, mean = x[fit] - x[fit].mean(0), x[new] - x[fit].mean(0), y[fit].mean(0)
+    kernels, across = ([rows[:, :10] @ a[:, :10].T, rows[:, 10:] @ a[:, 10:].T] for rows in (a, b))
+    with himalaya_backend("numpy"):
+        peer.fit(x[fit], y[fit])
+        np.testing.assert_allclose(ours.deltas_, peer.deltas_, atol=1e-8)
+        np.testing.assert_allclose(ours.predict(x[new]), peer.predict(x[new]), atol=1e-8)
+        dual = WeightedKernelRidge(1.0, ours.deltas_, "precomputed", solver_params={"tol": 1e-10, "max_iter": 100_000})
+        said = dual.fit(np.stack(kernels), y[fit] - mean).predict(np.stack(across)) + mean
+    np.testing.assert_allclose(ours.predict(x[new]), said, atol=1e-5)
+    assert ours.coef_.shape == (4, 210)
+
+
 def test_shares_of_bands_add_up_to_what_the_whole_explains():
     x, y = two_bands()
     y[:, 4] = 3.0
