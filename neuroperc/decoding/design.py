@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .._check import check, fail, finite, integer, positive
+from .._check import check, fail, finite, integer, one_of, positive
 from ..data import make_responses
 from .volumes import named_hrf
 from .volumes.reading import check_events, read_table
@@ -78,7 +78,7 @@ def design(
     >>> found.neuroid_id.values.tolist(), found.values.T.tolist()
     (['face+1s', 'face+3s'], [[0.0, 0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 0.0]])
     """
-    positive("tr_s", tr_s)
+    tr_s = positive("tr_s", tr_s)
     check(0 <= slice_time_ref <= 1, "slice_time_ref", "from 0 to 1", slice_time_ref, "0.5 is the middle of a volume.")
     check((delays_s is None) != (hrf is None), "delays_s and hrf", "one given and one None", (delays_s, hrf))
     table = events if isinstance(events, pd.DataFrame) else read_table(events)
@@ -155,7 +155,7 @@ def _convolved(events: pd.DataFrame, times: np.ndarray, duration_s: float, hrf: 
 def _sampled(hrf: Hrf, dt_s: float) -> np.ndarray:
     """Return the response at 0, dt_s, ... below 32 s with integral 1."""
     if isinstance(hrf, str):
-        return named_hrf(hrf, dt_s=dt_s)
+        return named_hrf(one_of("hrf", hrf, ("spm", "glover")), dt_s=dt_s)
     if not callable(hrf):
         fail("hrf", '"spm", "glover" or a function of seconds', type(hrf).__name__, error=TypeError)
     found = np.asarray(hrf(np.arange(0, 32, dt_s)), dtype=float)

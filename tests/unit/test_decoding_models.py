@@ -77,6 +77,9 @@ def test_designs_name_their_regressors():
     found = design(EVENTS, tr_s=2, n_volumes={1: 4, 2: 3}, delays_s=[0, 2.5])
     assert found.neuroid_id.values.tolist() == ["a+0s", "a+2.5s", "b+0s", "b+2.5s"]
     assert found.time_s.values.tolist() == [0, 2, 4, 6, 0, 2, 4]
+    assert found.time_s.dtype == float
+    with pytest.raises(ValueError, match="hrf must be one of 'spm', 'glover', got boynton"):
+        design(EVENTS, tr_s=2, n_volumes=4, hrf="boynton")
     assert design(EVENTS, tr_s=2, n_volumes=4, hrf="glover").condition.values.tolist() == ["a", "b"]
 
 
