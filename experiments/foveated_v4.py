@@ -172,11 +172,14 @@ def _profile(scores: xr.Dataset) -> dict[str, Any]:
 
 
 def _example(pictures: npc.StimulusSet, config: Config) -> dict[str, Any]:
-    """Return one picture as the network sees it in the first view: plain, foveated, control (grey, code values)."""
+    """Return a packaged photograph as the network would see it in the first view (grey, code values).
+
+    Plain, foveated, control; the photographs that the monkey saw are not ours to pass on.
+    """
     name, size_deg, gaze_deg = config.views[0]
     display = npc.Display.from_px_per_deg(PX / size_deg, resolution_px=(PX, PX))
     blur = FoveatedBlur(display, model="half_resolution", fixation_deg=(gaze_deg, 0.0))
-    one = pictures[len(pictures) // 3][None]
+    one = npc.data.sample_image("grace_hopper", display, fit="resize")[0][None]
     control, _ = matched_blur(blur, pictures)
     grey = [npc.color.luminance(x)[0, 0] for x in (one, blur(one), control(one))]
     codes = [npc.color.linear_to_srgb(x).mul(255).round().clamp(0, 255).int() for x in grey]

@@ -88,7 +88,10 @@ def run(config: Config, progress: bool = False) -> Measured:
     } | {"chance": 1 / len(shown)}  # fmt: skip
     rng = np.random.default_rng(config.seed)
     some = np.sort(rng.permutation(len(shown))[:N_SHOWN])
-    pictures = {name: _png(x[some]) for name, x in ({"shown": shown} | made).items()}
+    ours = (
+        [name for name in made if not name.endswith("retrieval")] if config.pictures == "cifar10" else ["shown", *made]
+    )
+    pictures = {name: _png(({"shown": shown} | made)[name][some]) for name in ours}  # CIFAR-10 is not ours to pass on
     of = f"95 % bootstrap interval over {len(shown)} test pictures, one simulated brain"
     return Measured(values, intervals, of, data={"table": table.to_dict("list"), "pictures": pictures})
 
@@ -250,7 +253,7 @@ def plot(result: Result) -> Figure:
         for name, packed in result.data["pictures"].items():
             strip = np.asarray(Image.open(io.BytesIO(base64.b64decode(packed)))) / 255
             rows[name] = np.stack(np.split(strip, strip.shape[1] // SIDE, axis=1)).transpose(0, 3, 1, 2)
-        npplot.picture_rows(rows, encoding="srgb", title="test pictures and what was made", ax=canvas.axes[0])
+        npplot.picture_rows(rows, encoding="srgb", title="pictures that were made", ax=canvas.axes[0])
         table = pd.DataFrame(result.data["table"])
         _draw(canvas.axes[1], table, {"all pictures": f"two-way {HIGH}",
                                       "of the same class": f"two-way {HIGH}, matched foils"}, 0.5)  # fmt: skip

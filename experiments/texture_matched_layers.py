@@ -4,8 +4,10 @@ Partners are made here, with `TextureModel` and `synthesize`. Each is kept under
 each inversion: a run that was cut off goes on with the next one.
 """
 
+import base64
 import dataclasses
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable
@@ -17,6 +19,7 @@ import numpy as np
 import torch
 import xarray as xr
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -31,6 +34,7 @@ SIZE_DEG = 8.0  # of a whole photograph, nominal; layers see the square of it, w
 NO_DATA = (
     "crops of three packaged photographs: NEUROPERC_DATA holds no V4 session, whose photographs are shown otherwise"
 )
+SHOWN = 3  # pictures in the figure
 READOUTS = ("every place", "mean over places")
 
 
@@ -63,7 +67,9 @@ def run(config: Config, progress: bool = False) -> Measured:
     random = npc.nets.load("tf_efficientnet_lite0", weights=None, preprocess=trained.preprocess)
     found = {name: _compared(config, net, originals, partners) for name, net in _nets(trained, random).items()}
     corrupted = _corrupted(config, trained, originals)
-    inverted = {layer: _inverted(config, trained, originals[0], layer) for layer in config.inverted}
+    pictures = _packaged(config, SHOWN)  # drawn in the figure: the photographs of the session are not ours to pass on
+    textures, _ = _partners(config, pictures, progress)
+    inverted = {layer: _inverted(config, trained, pictures[0], layer) for layer in config.inverted}
     paired = _paired(found["trained"]["mean over places"], found["random weights"]["mean over places"])
     values: dict[str, Any] = facts | _claims(config, found, corrupted, inverted)
     values["trained_minus_random"] = paired[0]
@@ -78,9 +84,10 @@ def run(config: Config, progress: bool = False) -> Measured:
     )
     data = {
         "layers": list(config.layers), "found": found, "corrupted": corrupted,
-        "pictures": _codes(torch.stack([originals[i] for i in range(min(6, len(originals)))])),
-        "partners": _codes(torch.stack([partners[i] for i in range(min(6, len(partners)))])),
-        "inverted": {"picture": _codes(originals[0])} | {name: _codes(one.image) for name, one in inverted.items()},
+        "pictures": _packed([pictures[i] for i in range(SHOWN)]),
+        "partners": _packed([textures[i] for i in range(SHOWN)]),
+        "inverted": {"picture": _packed([pictures[0]])}
+        | {name: _packed([one.image]) for name, one in inverted.items()},
     }  # fmt: skip
     return Measured(values, intervals, "95 % interval over pictures", data, deviations,
                     f"distance of partners over that of other pictures in {config.layers[-1]}: {text}")  # fmt: skip
@@ -104,11 +111,16 @@ def _originals(config: Config) -> tuple[npc.StimulusSet, list[str]]:
         shown = npc.data.read_cowley_stimuli(folder, config.session, display=screen, size_deg=SIZE_DEG)
         ids = [shown.ids[i] for i in np.sort(rng.permutation(len(shown))[: config.n_pictures])]
         return _set(config, ids, torch.stack([shown[name] for name in ids])), []
+    return _packaged(config, config.n_pictures), [NO_DATA]
+
+
+def _packaged(config: Config, n: int) -> npc.StimulusSet:
+    """Return crops of three packaged photographs."""
     screen = npc.Display.from_px_per_deg(20, resolution_px=(256, 256))
     wide = [npc.data.sample_image(name, screen, fit="resize")[0] for name in ("china", "flower", "grace_hopper")]
-    corners = rng.integers(256 - 112, size=(config.n_pictures, 2))
+    corners = np.random.default_rng(config.seed).integers(256 - 112, size=(n, 2))
     crops = [wide[i % 3][:, t : t + 112, s : s + 112] for i, (t, s) in enumerate(corners)]
-    return _set(config, [f"crop{i}" for i in range(len(crops))], torch.stack(crops)), [NO_DATA]
+    return _set(config, [f"crop{i}" for i in range(n)], torch.stack(crops))
 
 
 def _set(config: Config, ids: Any, light: Tensor) -> npc.StimulusSet:
@@ -231,14 +243,24 @@ def _claims(config: Config, found: Any, corrupted: Any, inverted: dict[str, npc.
     }  # fmt: skip
 
 
-def _codes(light: Tensor) -> list[Any]:
-    found: list[Any] = npc.color.linear_to_srgb(light).mul(255).round().clamp(0, 255).int().tolist()
-    return found
+def _packed(pictures: list[Tensor]) -> str:
+    """Return pictures side by side as the text of a PNG."""
+    light = torch.cat([one.expand(3, -1, -1) for one in pictures], -1)
+    codes = npc.color.linear_to_srgb(light).mul(255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    file = io.BytesIO()
+    Image.fromarray(codes).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _unpacked(text: str) -> np.ndarray:
+    """Return pictures (n, c, h, w) in codes from 0 to 1."""
+    strip = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))), dtype=float) / 255
+    return np.stack(np.split(strip, strip.shape[1] // strip.shape[0], axis=1)).transpose(0, 3, 1, 2)
 
 
 def plot(result: Result) -> Figure:
     """Draw partners and distances by layer; what a layer keeps, and distances by severity."""
-    shown = {key: np.asarray(result.data[key]) / 255 for key in ("pictures", "partners")}
+    shown = {key: _unpacked(result.data[key]) for key in ("pictures", "partners")}
     with npplot.style():
         canvas = npplot.figure(2, 3, width_in=4.4, height_in=3.2)
         axes = canvas.axes
@@ -247,7 +269,7 @@ def plot(result: Result) -> Figure:
         for ax, readout in zip(axes[1:3], READOUTS, strict=True):
             _draw_layers(ax, readout, result)
         kept = result.data["inverted"]
-        row = {"made from": np.stack([np.asarray(one) for one in kept.values()]) / 255}
+        row = {"made from": np.concatenate([_unpacked(one) for one in kept.values()])}
         npplot.picture_rows(
             row, encoding="srgb", captions=list(kept), title="to which a layer answers alike", ax=axes[3]
         )
