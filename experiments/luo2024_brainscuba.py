@@ -330,7 +330,7 @@ def _nsd(config: Config) -> Measured:
     stable = decoding.weight_stability(rows, own, n_splits=1, rng=config.seed)
     values: dict[str, Any] = dict.fromkeys(
         ("shuffled_control", "projection_gain", "distance_gain", "tau_curve", "gate", "split_recovered",
-         "counterfactual")
+         "counterfactual", "rescored_nouns", "rescored_fluency")
     )  # fmt: skip
     values["stability"] = float((stable.stability - stable.shuffled).mean())
     values["person_map"] = float(person[np.isin(region, FLOC[:2])].mean() - person[np.isin(region, FLOC[2:])].mean())

@@ -69,7 +69,7 @@ def run(config: Config, progress: bool = False) -> Measured:
     corrupted = _corrupted(config, trained, originals)
     pictures = _packaged(config, SHOWN)  # drawn in the figure: the photographs of the session are not ours to pass on
     textures, _ = _partners(config, pictures, progress)
-    inverted = {layer: _inverted(config, trained, pictures[0], layer) for layer in config.inverted}
+    inverted = {layer: _inverted(config, trained, pictures, layer) for layer in config.inverted}
     paired = _paired(found["trained"]["mean over places"], found["random weights"]["mean over places"])
     values: dict[str, Any] = facts | _claims(config, found, corrupted, inverted)
     values["trained_minus_random"] = paired[0]
@@ -226,9 +226,9 @@ def _corrupted(config: Config, net: Any, originals: npc.StimulusSet) -> dict[str
     }  # fmt: skip
 
 
-def _inverted(config: Config, net: Any, picture: Tensor, layer: str) -> npc.Metamer:
-    return _kept(config, f"inverted {layer}", lambda: npc.encoding.invert(
-        net, picture, layer, steps=config.inversion_steps, tv=0.1, jitter_px=2, rng=config.seed))  # fmt: skip
+def _inverted(config: Config, net: Any, pictures: npc.StimulusSet, layer: str) -> npc.Metamer:
+    return _kept(config, f"{pictures.ids[0]} inverted {layer}", lambda: npc.encoding.invert(
+        net, pictures[0], layer, steps=config.inversion_steps, tv=0.1, jitter_px=2, rng=config.seed))  # fmt: skip
 
 
 def _claims(config: Config, found: Any, corrupted: Any, inverted: dict[str, npc.Metamer]) -> dict[str, Any]:
