@@ -14,7 +14,7 @@ import numpy as np
 from ._linalg import cpu, inv, namespace
 from ._loo import shrinkage
 
-_BATCH_BYTES = {True: 2**24, False: 2**28}  # on a CPU about what its last cache holds, elsewhere large products
+_BATCH_BYTES = {True: 2**23, False: 2**28}  # on a CPU about what its last cache holds, elsewhere large products
 _MAKER_BYTES = 2**25
 
 Take = Callable[[slice], Any]
