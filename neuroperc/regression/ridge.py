@@ -143,12 +143,15 @@ def _fit(
     dtype = str(np.result_type(x, targets))
     left, values = to(turned.left, device, dtype), turned.eigenvalues
     whole = len(rows) == len(targets) and len(columns) == targets.shape[1]
-    means = np.concatenate([targets[np.ix_(rows, columns[s])].mean(axis=0, dtype=np.float64)
-                            for s in batches(len(rows), len(columns))])  # fmt: skip
+
+    def these(some: slice) -> np.ndarray:
+        return targets[:, some] if whole else targets[np.ix_(rows, columns[some])]
+
+    means = np.concatenate([these(s).mean(axis=0, dtype=np.float64) for s in batches(len(rows), len(columns))])
+    offsets = means.astype(dtype)
 
     def take(some: slice) -> Any:
-        here = targets[:, some] if whole else targets[np.ix_(rows, columns[some])]
-        return to(here - means[some], device, dtype)
+        return to(these(some) - offsets[some], device, dtype)
 
     on_axes = namespace(left).empty((left.shape[1], len(columns)), dtype=left.dtype, device=left.device)
     for some in batches(len(rows), len(columns), left.device):
