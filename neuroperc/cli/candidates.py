@@ -17,7 +17,7 @@ from ..encoding import hierarchy_slope, score_models
 from ..nets import REGIONS, load
 from ..plot import figure, hierarchy, layer_profile, model_regions, png, style
 from .pictures import torch_device
-from .score import layers_of, shown_as, study
+from .score import layers_of, own_layers, shown_as, study
 
 __all__ = ["compare_files"]
 
@@ -78,7 +78,7 @@ foveate, fixation_deg, resume, seed, device, progress
                               px_per_deg=px_per_deg, size_deg=size_deg)  # fmt: skip
     front = shown_as(pictures, visual_deg, foveate, fixation_deg) | {"device": torch_device(device)}
     nets = {name: load(name, weights=None if weights == "random" else weights, random_state=seed) for name in models}
-    wanted = {name: layers_of(net, _own(name, chosen, models)) for name, net in nets.items()}
+    wanted = {name: layers_of(net, own_layers(name, chosen, models)) for name, net in nets.items()}
     areas = by_region(answers, responses.stem)
     target.mkdir(exist_ok=True)
     shown = front | {"store": target / "store" / "features", "memory_bytes": 0, "dtype": "float32"}
@@ -102,14 +102,6 @@ foveate, fixation_deg, resume, seed, device, progress
     with atomic_path(target / "models.png") as path:
         path.write_bytes(_draw(table, slopes))
     return facts | {"written": [str(target / name) for name in _FILES]}
-
-
-def _own(name: str, chosen: Sequence[str], models: Sequence[str]) -> list[str]:
-    """Return the layers that were asked of one model."""
-    pairs = [text.rpartition("=") for text in chosen]
-    for model, _, _ in pairs:
-        one_of("MODEL of --layer MODEL=GLOB", model or name, tuple(models))
-    return [glob for model, _, glob in pairs if model in ("", name)]
 
 
 def by_region(answers: xr.DataArray, otherwise: str) -> dict[str, xr.DataArray]:

@@ -100,7 +100,7 @@ def score_files(
                               px_per_deg=px_per_deg, size_deg=size_deg)  # fmt: skip
     front = shown_as(pictures, visual_deg, foveate, fixation_deg) | {"device": torch_device(device)}
     net = load(model, weights=None if weights == "random" else weights, random_state=seed)
-    wanted = layers_of(net, chosen)
+    wanted = layers_of(net, own_layers(model, chosen, [model]))
     target.mkdir(exist_ok=True)
     features = record(net, pictures, wanted, store=target / "store" / "features", memory_bytes=0, progress=progress,
                       **front)  # fmt: skip
@@ -218,6 +218,14 @@ def _shown(pictures: StimulusSet, answers: xr.DataArray, source: Path) -> Stimul
     return pictures if len(asked) == len(have) else pictures[[name for name in pictures.ids if name in asked]]
 
 
+def own_layers(name: str, chosen: Sequence[str], models: Sequence[str]) -> list[str]:
+    """Return the layers that were asked of one model."""
+    pairs = [text.rpartition("=") for text in chosen]
+    for model, _, _ in pairs:
+        one_of("MODEL of --layer MODEL=GLOB", model or name, tuple(models))
+    return [glob for model, _, glob in pairs if model in ("", name)]
+
+
 def layers_of(net: Net, chosen: Sequence[str]) -> list[str]:
     """Return the layers asked for, or those that `nets.OBSERVERS` names; an unknown one is an error before any work."""
     known = OBSERVERS.get(net.name.rpartition(":")[2].split(".")[0])
@@ -265,6 +273,7 @@ def _table(scores: xr.Dataset) -> pd.DataFrame:
     table["pooled"] = scores["pooled"].values
     table[["low", "high"]] = scores["interval"].values
     table["n_undefined"] = scores["n_undefined"].values
+    table["n_not_pooled"] = scores["n_not_pooled"].values
     return table
 
 

@@ -178,9 +178,10 @@ def _check_finite(responses: xr.DataArray) -> None:
 def _check_neuroid_ids(responses: xr.DataArray) -> None:
     """One neuroid is one (subject-free) name: unique, or unique within `layer`."""
     ids = responses.coords["neuroid_id"].values
-    keys = pd.factorize(ids)[0].astype(np.int64)  # hashing: millions of names take seconds to sort
+    # By hashing: millions of names take seconds to sort.
+    keys = pd.factorize(ids, use_na_sentinel=False)[0].astype(np.int64)
     if "layer" in responses.coords and responses.coords["layer"].dims == ("neuroid",):
-        keys += pd.factorize(responses.coords["layer"].values)[0] * (keys.max(initial=0) + 1)
+        keys += pd.factorize(responses.coords["layer"].values, use_na_sentinel=False)[0] * (keys.max(initial=0) + 1)
     counts = pd.Series(keys).value_counts(sort=False)
     if len(counts) and counts.max() > 1:
         name = ids[np.flatnonzero(keys == counts.idxmax())[0]]

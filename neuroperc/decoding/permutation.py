@@ -60,7 +60,8 @@ def permutation_test(
     Raises
     ------
     ValueError
-        For NaN, constant voxels, or groups of which none can change places.
+        For NaN, constant voxels, groups of which none can change places or that tear a stimulus apart, or a time series
+        by single rows.
 
     References
     ----------

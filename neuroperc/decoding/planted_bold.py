@@ -39,7 +39,7 @@ def plant_bold(
     Parameters
     ----------
     brain
-        As `plant_brain` returns it; its `responses` are not used.
+        As `plant_brain` returns it; the values of its `responses` are not used.
     events
         As in `design`; the column ``trial_type`` names stimuli as the brain's `stimulus_id` does.
     tr_s, n_volumes, slice_time_ref, hrf

@@ -51,8 +51,10 @@ def choose_layer(
     Parameters
     ----------
     layers, responses, estimator, by, splits, test_share, groups, stratify, reliability, n_components, alphas, device, \
-store, memory_bytes, client, rng, progress
+memory_bytes, client, rng, progress
         As in `benchmark`.
+    store
+        Folder that keeps every finished layer; parts of one are not kept.
     inner_splits
         Divisions of the training stimuli that the choice is made on; the layer with the largest median r wins.
     rule
@@ -91,7 +93,7 @@ store, memory_bytes, client, rng, progress
     tried = [[*_inside(target, pair[0], inner_splits, test_share, seed), pair] for pair in pairs]
     every = [split for some in tried for split in some]
     fitted = without_short(target, every, how)
-    planned, cells = check_memory(found, fitted, pairs, how, memory_bytes), Cells(store)
+    planned, cells = check_memory(found, fitted, tried[0], how, memory_bytes), Cells(store)
     about = about_fit(fitted, every, how) | {"inner_splits": inner_splits}
     keys = [cell_key(layer, about) if store is not None else "" for layer in found]
     made = [cells.read(key) for key in keys]

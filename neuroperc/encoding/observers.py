@@ -64,13 +64,15 @@ def score_models(
     Returns
     -------
     pandas.DataFrame
-        A row a model, area and layer: `model weights region layer depth score low high measure best r ceiling_low
-        ceiling_high n_undefined`. `weights` is "random" for an untrained network; `depth` goes from 0 (first of the
-        recorded layers) to 1 (last); `low` and `high` bound `score` over stimuli and neurons (or subjects); `best`
-        marks the best layer of a model in an area, chosen with the data that it is scored on (`choose_layer` does both
-        on different stimuli). `r` is the median held-out correlation, or the agreement of matrices, and the ceiling
-        what bounds it: the middle half of neurons' √reliability, or the lower and upper noise ceiling; `n_undefined`
-        counts neurons without a score.
+        A row a model, area and layer: `model weights region layer depth score low high measure best r
+        ceiling_low ceiling_high n_undefined n_not_pooled`. `weights` is "random" for an untrained network;
+        `depth` goes from 0 (first of the recorded layers) to 1 (last); `low` and `high` bound `score` over
+        stimuli and neurons (or subjects); `best` marks the best layer of a model in an area, chosen with the
+        data that it is scored on (`choose_layer` does both on different stimuli). `r` is the median held-out
+        correlation, or the agreement of matrices, and the ceiling what bounds it: the middle half of neurons'
+        √reliability, or the lower and upper noise ceiling; `n_undefined` counts neurons without a score of
+        their own, `n_not_pooled` those that `score` does without. An area of which nothing can be scored has no
+        best layer.
 
     Raises
     ------
@@ -140,7 +142,8 @@ def _score(
     """Return a row a layer."""
     if "neuroid" in data.dims:
         scores = benchmark(units, data, n_resamples=n_resamples, rng=seed, **options)
-        best, value = best_layer(scores), scores["pooled"].values
+        best = best_layer(scores) if np.isfinite(scores["aggregate"].values).any() else None
+        value, not_pooled = scores["pooled"].values, scores["n_not_pooled"].values
         measure = f"{scores.attrs['formula']}, {scores.attrs['estimator']}"
         r = np.array([summarize(one).value for one in mean_over_splits(scores["raw"].values)])
         reliability = scores["reliability"].values
@@ -150,13 +153,16 @@ def _score(
     else:
         scores = rsa(units, data, n_resamples=n_resamples, rng=seed)
         value = scores["score"].values
-        best, measure = str(scores["layer"].values[int(np.nanargmax(value))]), f"{scores.attrs['method']} of matrices"
-        r, ceiling, undefined = value, (scores["lower"], scores["upper"]), np.zeros(len(value), dtype=int)
+        best = str(scores["layer"].values[int(np.nanargmax(value))]) if np.isfinite(value).any() else None
+        measure = f"{scores.attrs['method']} of matrices"
+        r, ceiling = value, (scores["lower"], scores["upper"])
+        undefined = not_pooled = np.zeros(len(value), dtype=int)
     names, limits = scores["layer"].values.tolist(), scores["interval"].values
     return [
         {"layer": name, "depth": i / max(len(names) - 1, 1), "score": float(value[i]), "low": float(limits[i, 0]),
          "high": float(limits[i, 1]), "measure": measure, "best": name == best, "r": float(r[i]),
-         "ceiling_low": float(ceiling[0]), "ceiling_high": float(ceiling[1]), "n_undefined": int(undefined[i])}
+         "ceiling_low": float(ceiling[0]), "ceiling_high": float(ceiling[1]), "n_undefined": int(undefined[i]),
+         "n_not_pooled": int(not_pooled[i])}
         for i, name in enumerate(names)
     ]  # fmt: skip
 

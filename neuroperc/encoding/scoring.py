@@ -248,7 +248,7 @@ def needed_bytes(
             fit = 6 * n * n + 4 * out * (n + at_once) + 7 * n_splits * out * at_once
         again = n * rank + held if incomplete else 0  # rows of some neurons are turned once more, beside the first turn
         most = max(most, reading, again + 7 * n * n, again + n * rank + fit + held, n * rank + held + 6 * n * t)
-    intervals = 14 * n * t if n_resamples else 0
+    intervals = 14 * n * t + 15 * min(n_resamples * max(n, t), 2**21) if n_resamples else 0  # blocks of resamples
     results = len(shapes) * (n * t + 8 * n_splits * t)
     return 8 * (results + max(most, intervals)) + _WORKSPACE_BYTES
 

@@ -141,6 +141,7 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
         turned = [rotate(part) if part.shape[1] > len(x) else None for part in parts]
         inside = [p - p.mean(axis=0, dtype=np.float64) if t is None else t.scores
                   for p, t in zip(parts, turned, strict=True)]  # fmt: skip
+        inside = [part if part.shape[1] else np.zeros((len(x), 1)) for part in inside]  # constant, and still a band
         widths = [part.shape[1] for part in inside]
         groups = np.repeat(np.arange(len(bands)), widths)
         with himalaya_backend(self.backend) as backend:
@@ -151,7 +152,7 @@ class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):
             coef = backend.to_numpy(model.coef_).reshape(sum(widths), -1)
             deltas = backend.to_numpy(model.deltas_)
         weights = np.split(coef, np.cumsum(widths)[:-1])
-        coef = np.concatenate([w if t is None else t.unit_weights(p, w)
+        coef = np.concatenate([w if t is None else t.unit_weights(p, w[: t.scores.shape[1]])
                                for p, t, w in zip(parts, turned, weights, strict=True)])  # fmt: skip
         intercept = y_mean - x_mean @ coef
         self.coef_, self.intercept_ = (coef[:, 0], intercept[0]) if self._flat else (coef.T, intercept)

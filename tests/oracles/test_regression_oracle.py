@@ -174,6 +174,17 @@ def test_a_band_wider_than_rows_is_himalayas_and_a_weighted_kernels(monkeypatch)
     assert ours.coef_.shape == (4, 210)
 
 
+def test_a_wide_band_without_variance_is_still_a_band():
+    rng = np.random.default_rng(0)
+    x = np.hstack([np.ones((30, 50)), rng.normal(size=(30, 4))])
+    y = x[:, -4:] @ rng.normal(size=(4, 3))
+    found = BandedRidge((50, 4), alphas=[0.01], n_iter=5, random_state=0).fit(x, y)
+    assert found.deltas_.shape == (2, 3) and found.coef_.shape == (3, 54)
+    assert np.all(found.coef_[:, :50] == 0)
+    np.testing.assert_allclose(found.split_r2(x, y)[0], 0, atol=1e-12)
+    np.testing.assert_allclose(found.predict(x), y, atol=0.05)
+
+
 def test_shares_of_bands_add_up_to_what_the_whole_explains():
     x, y = two_bands()
     y[:, 4] = 3.0

@@ -208,6 +208,16 @@ def test_several_models_give_one_table_and_one_figure(study, tmp_path, monkeypat
     assert code == 0 and "squeezenet1_0" in out and "models.png" in out, err
 
 
+def test_layers_of_the_one_model_may_name_it(study, tmp_path, monkeypatch, capsys):
+    root, _, v4 = study
+    npc.data.write_responses(v4, tmp_path / "v4.nc")
+    words = ("score", root / "shown", tmp_path / "v4.nc", tmp_path / "out", *NET, *FIT, "--json")
+    code, out, err = call(monkeypatch, capsys, *words, "--layer", "squeezenet1_1=features.3")
+    assert code == 0 and [row["layer"] for row in json.loads(out)["layers"]] == ["features.3"], err
+    code, _, err = call(monkeypatch, capsys, *words, "--layer", "resnet18=features.3", "--resume")
+    assert code != 0 and "MODEL of --layer MODEL=GLOB must be one of 'squeezenet1_1', got resnet18" in err
+
+
 def test_layers_that_are_known_need_not_be_named(study):
     net = npc.nets.load("squeezenet1_1", weights=None, random_state=1)
     assert layers_of(net, ()) == list(npc.nets.OBSERVERS["squeezenet1_1"].layers)

@@ -246,6 +246,23 @@ def simulated(scale=2.0):
     return made
 
 
+def test_sessions_of_an_earlier_writing_are_neither_mixed_in_nor_read_instead(tmp_path):
+    study = {"subjectim": IMAGES, "n_shared": 2, "trials_per_session": N}
+    betas = simulated()
+    write_nsd(tmp_path, {1: betas}, masterordering=ORDER, **study)
+    with pytest.raises(ValueError, match=r"root must be without other betas in .*betas_session01\.nii\.gz"):
+        write_nsd(tmp_path, {1: betas * 0.5}, masterordering=ORDER, format="hdf5", **study)
+    with pytest.raises(ValueError, match=r"root must be without other betas in .*betas_session02\.nii\.gz"):
+        write_nsd(tmp_path, {1: betas[:N]}, masterordering=ORDER[:N], **study)
+    write_nsd(tmp_path, {1: betas * 0.5}, masterordering=ORDER, **study)
+    back = read_nsd_betas(tmp_path, 1, trials_per_session=N)
+    np.testing.assert_allclose(back.values, betas.values * 0.5, atol=0.5 / 300 + 1e-6)
+    with pytest.raises(ValueError, match="n_shared must be at most the 10 ranks of subjectim, got 11"):
+        write_nsd(tmp_path, {1: betas}, masterordering=ORDER, **study | {"n_shared": 11})
+    with pytest.raises(ValueError, match="betas must be of one subject or more"):
+        write_nsd(tmp_path, {}, masterordering=ORDER, **study)
+
+
 @pytest.mark.parametrize("form", ["nii.gz", "hdf5"])
 def test_written_trees_read_back(tmp_path, form):
     betas = simulated()

@@ -378,6 +378,7 @@ def test_a_layer_gives_tokens_with_the_mean_first():
         handle.remove()
         (maps,) = kept
         every = mindeye.NetEncoder(net, layer="features.3")(codes)
+        torch.testing.assert_close(mindeye.NetEncoder(net, layer="f*.3")(codes), every)  # a glob of one layer
         four, mean = (mindeye.NetEncoder(net, layer="features.3", grid=g)(codes) for g in (2, 0))
     assert maps.shape == (2, 128, 15, 15) and every.shape == (2, 226, 128) and four.shape == (2, 5, 128)
     torch.testing.assert_close(every[:, 1 + 15 * 2 + 7], maps[:, :, 2, 7])

@@ -183,6 +183,18 @@ def test_models_by_areas_in_one_table(small):
     assert "1.000\n0" in [t.get_text() for t in ax.texts]
 
 
+def test_an_area_of_constant_neurons_leaves_the_others_their_scores(small):
+    nets, pictures, early, late = small
+    regions = {"V1": (pictures, early), "IT": (pictures, late.copy(data=np.ones(late.shape)))}
+    table = score_models({"first": nets["first"]}, regions, layers={"first": GLOBS["first"]}, n_resamples=20, rng=0,
+                         estimator="ridge", splits=3, reliability=1.0)  # fmt: skip
+    nothing = table[table["region"] == "IT"]
+    assert not nothing["best"].any() and nothing["score"].isna().all()
+    assert nothing["n_undefined"].eq(late.sizes["neuroid"]).all()
+    assert nothing["n_not_pooled"].eq(late.sizes["neuroid"]).all()
+    assert table[table["region"] == "V1"]["best"].sum() == 1
+
+
 def test_one_argument_puts_a_fovea_before_every_model(small):
     nets, pictures, early, _ = small
     blur = FoveatedBlur(pictures.display, model="half_resolution", half_resolution_deg=0.5)

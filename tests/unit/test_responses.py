@@ -66,6 +66,15 @@ def test_check_responses_names_what_is_wrong():
         check_responses(indexed)
 
 
+def test_a_name_that_is_missing_is_nobody_elses():
+    names = [np.nan, 0.0, 1.0]
+    found = make_responses(np.zeros((2, 3)), stimulus_id=["a", "b"], neuroid_id=names, layer=["y", "x", "x"])
+    assert found.sizes["neuroid"] == 3
+    with pytest.raises(ValueError, match="neuroid_id must be unique"):
+        make_responses(np.zeros((2, 3)), stimulus_id=["a", "b"], neuroid_id=names, layer=["y", "x", "x"]).isel(
+            neuroid=[0, 0, 1]).pipe(check_responses)  # fmt: skip
+
+
 def test_neuroid_ids_may_repeat_across_layers():
     r = make_responses(np.zeros((1, 4)), stimulus_id=["a"], neuroid_id=[0, 1, 0, 1], layer=["c1", "c1", "c2", "c2"])
     assert r.sizes["neuroid"] == 4

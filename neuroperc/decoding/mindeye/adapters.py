@@ -107,6 +107,7 @@ class NetEncoder(nn.Module):
             check(isinstance(model, nn.Module), "model", "a network, when a layer is named", type(model).__name__)
             found = layers(model, layer)
             check(len(found) == 1, "layer", "the path of one layer", found)
+            layer = found[0]
         self.model, self.layer = model, layer
         self.grid = None if grid is None else integer("grid", grid, minimum=0)
 

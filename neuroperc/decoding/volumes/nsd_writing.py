@@ -66,8 +66,8 @@ def write_nsd(
     ------
     ValueError
         When rows are not whole sessions, name other pictures than the design, hold NaN or more than int16 does, or when
-        designs, pictures or maps do not match; everything is checked before the first file, and files take their places
-        together.
+        designs, pictures or maps do not match, or sessions of an earlier writing would stay. Everything is checked
+        before the first file, and files take their places when all are whole.
 
     Examples
     --------
@@ -84,6 +84,7 @@ def write_nsd(
     base = Path(root)
     check(base.is_dir(), "root", "a folder that exists", str(base), "Make it first.")
     one_of("format", format, ("nii.gz", "hdf5"))
+    check(len(betas) > 0, "betas", "of one subject or more", "none")
     order, numbers, shared = _design(masterordering, subjectim, n_shared)
     _check_images(images, numbers)
     strange = sorted(set(maps or {}) - set(betas))
@@ -95,6 +96,7 @@ def write_nsd(
         _check_rows(rows, trials, subject, trials_per_session)
         drawn[subject].setdefault("nsdgeneral", np.ones(rows.sizes["neuroid"]))
         _check_maps(drawn[subject], rows.sizes["neuroid"], subject)
+        _check_place(base, subject, len(trials) // trials_per_session, format, space, version)
     with _all_or_nothing(base) as made:
         _write_design(made, order, numbers, shared)
         if images is not None:
@@ -105,9 +107,17 @@ def write_nsd(
             _write_maps(made, subject, drawn[subject], voxels, space, version)
 
 
+def _check_place(base: Path, subject: int, n_sessions: int, format: str, space: str, version: str) -> None:
+    """Raise when sessions of an earlier writing would stay and be read as if they were of this one."""
+    folder = base / "nsddata_betas" / "ppdata" / f"subj{subject:02d}" / space / version
+    ours = {f"betas_session{s + 1:02d}.{format}" for s in range(n_sessions)}
+    others = sorted(path.name for path in folder.glob("*betas_session*") if path.name not in ours)
+    check(not others, "root", f"without other betas in {folder}", others, "Remove them, or choose another folder.")
+
+
 @contextmanager
 def _all_or_nothing(base: Path) -> Iterator[Path]:
-    """Yield a folder inside `base`; move its files to their places when all are whole, remove it in any case."""
+    """Yield a folder inside `base`; move its files one by one to their places when all are whole; remove it always."""
     with TemporaryDirectory(prefix=".nsd-", dir=base) as name:
         made = Path(name)
         yield made
@@ -127,6 +137,7 @@ def _design(masterordering: Any, subjectim: Any, n_shared: int) -> tuple[np.ndar
     for name, found in (("masterordering", order), ("subjectim", numbers)):
         check(found.dtype.kind in "iu" and found.size, name, "whole numbers", f"{found.size} of {found.dtype}")
     check(numbers.ndim == 2, "subjectim", "(subject, rank)", f"shape {numbers.shape}")
+    check(n_shared <= numbers.shape[1], "n_shared", f"at most the {numbers.shape[1]} ranks of subjectim", n_shared)
     shared = numbers[:, : integer("n_shared", n_shared, 0)]
     check(bool((shared == shared[:1]).all()), "subjectim", f"alike for all in the first {n_shared} ranks", "not so")
     return order, numbers, shared[0]
