@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from .._check import check, finite
 from .look import axes
@@ -129,5 +130,8 @@ def transfer(
     if cutoff_cpd is not None:
         ax.axvline(cutoff_cpd, color=line.get_color(), linewidth=0.8, alpha=0.6)
     ax.set(xscale="log", xlabel="spatial frequency (cpd)", ylabel="gain (amplitude out / in)", ylim=(-0.03, 1.1))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())  # its labels would lie on each other
     ax.legend()
     return ax
