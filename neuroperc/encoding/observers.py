@@ -91,7 +91,7 @@ def score_models(
     >>> v4 = xr.DataArray(npc.metrics.rdm(units.values), dims=("stimulus", "other"),
     ...                   coords={"stimulus_id": ("stimulus", list(pictures.ids))})
     >>> table = score_models({"mine": net}, {"V4": (pictures, v4)}, layers={"mine": ["0", "1"]}, rng=0)
-    >>> table[table.best][["model", "region", "layer", "score"]].values.tolist()
+    >>> table[table.best].round(3)[["model", "region", "layer", "score"]].values.tolist()
     [['mine', 'V4', '0', 1.0]]
     """
     check(len(models) > 0 and len(regions) > 0, "models and regions", "one or more each", (len(models), len(regions)))
