@@ -212,9 +212,8 @@ def test_a_worker_killed_in_the_middle_loses_nothing(tmp_path):
 
         time.sleep(0.3)
         flag = shared[0]
-        if item == 3 and not os.path.exists(flag):  # noqa: PTH110
-            with open(flag, "w"):  # noqa: PTH123
-                pass
+        if item == 3 and not flag.exists():
+            flag.touch()
             os._exit(9)
         return shared[1][item] ** 2
 
@@ -222,7 +221,7 @@ def test_a_worker_killed_in_the_middle_loses_nothing(tmp_path):
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as two,
     ):
-        shared = str(tmp_path / "died"), np.arange(8)
+        shared = tmp_path / "died", np.arange(8)
         found = dict(spread(two, slow_square, list(range(8)), shared=shared))
         assert found == {i: i * i for i in range(8)} and (tmp_path / "died").exists()
         units = model(widths=(30, 120, 60))
