@@ -32,14 +32,11 @@ class _Tower(nn.Module):
         return self.ln_post(tokens[:, 0]) @ self.proj
 
 
-def test_open_clip_is_wired_up(monkeypatch):
+def test_tokens_are_those_of_the_tower():
     torch.manual_seed(0)
-    tower, fake = _Tower(), ModuleType("open_clip")
-    fake.create_model = lambda name, pretrained: SimpleNamespace(visual=tower, asked=(name, pretrained))
-    monkeypatch.setitem(sys.modules, "open_clip", fake)
-    pictures = torch.rand(2, 3, 20, 20)
-    tokens = mindeye.open_clip_tokens("ViT-L-14")(pictures)
-    final = mindeye.open_clip_tokens("ViT-L-14", tokens=False)(pictures)
+    tower, pictures = _Tower(), torch.rand(2, 3, 20, 20)
+    tokens = mindeye.ClipTokens(tower, side_px=8)(pictures)
+    final = mindeye.ClipTokens(tower, side_px=8, tokens=False)(pictures)
     assert tokens.shape == (2, 5, 5) and final.shape == (2, 5)
     torch.testing.assert_close(tokens[:, 0].norm(dim=-1), torch.ones(2))
     torch.testing.assert_close(tokens[:, 0] * final.norm(dim=-1, keepdim=True), final)
@@ -177,7 +174,7 @@ def test_a_vit_gives_257_tokens_as_clip_does():
         assert mindeye.NetEncoder(vit, layer="norm")(torch.rand(1, 3, 60, 60)).shape == (1, 257, 384)
 
 
-def test_text_and_its_images_fit_the_protocols(monkeypatch):
+def test_text_and_its_images_fit_the_protocols():
     sizes = {"vocab_size": 6, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
              "intermediate_size": 16, "max_position_embeddings": 12}  # fmt: skip
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "dog"]
@@ -188,13 +185,6 @@ def test_text_and_its_images_fit_the_protocols(monkeypatch):
     images: mindeye.ImageEncoder = mindeye.NetEncoder(space.embed_images)
     codes = torch.rand(2, 3, 4, 4)
     torch.testing.assert_close(images(codes), space.embed_images(srgb_to_linear(codes)))
-    fake = ModuleType("open_clip")
-    tower = nn.Module()
-    tower.encode_text = lambda tokens, normalize: nn.functional.normalize(tokens.float(), dim=1)
-    fake.create_model = lambda name, pretrained: tower
-    fake.get_tokenizer = lambda name: lambda texts: torch.tensor([[len(t), 1] for t in texts])
-    monkeypatch.setitem(sys.modules, "open_clip", fake)
-    torch.testing.assert_close(mindeye.open_clip_sentences()(["abc"]), torch.tensor([[3.0, 1.0]]) / 10**0.5)
 
 
 def test_what_the_docs_name_is_there():

@@ -99,7 +99,7 @@ class PrefixCaptioner:
             For a file of another layout.
         """
         try:
-            from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
+            from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
         except ImportError:
             fail("transformers", "installed to run GPT-2", "nothing of that name",
                  "pip install 'neuroperc[generative]', or use RetrievalCaptioner.", RuntimeError)  # fmt: skip
@@ -118,7 +118,7 @@ class PrefixCaptioner:
         fit_state_dict(gpt, own, os.fspath(weights))
         gpt.eval().to(device)
         mapper = PrefixMapper.from_state(state, width).eval().to(device)
-        words = GPT2TokenizerFast.from_pretrained(tokenizer) if isinstance(tokenizer, str) else tokenizer
+        words = GPT2Tokenizer.from_pretrained(tokenizer) if isinstance(tokenizer, str) else tokenizer
         return cls(mapper, gpt.get_input_embeddings(), lambda x: gpt(inputs_embeds=x).logits, words.decode,
                    stop=words.encode(".")[0], n_beams=n_beams, max_tokens=max_tokens)  # fmt: skip
 

@@ -197,14 +197,15 @@ class ClipTokens(nn.Module):
 
 
 def open_clip_tokens(
-    model_name: str = "ViT-L-14", *, pretrained: str = "openai", tokens: bool = True, device: Any = "cpu"
+    model_name: str = "ViT-L-14", *, pretrained: str | None = "openai", tokens: bool = True, device: Any = "cpu"
 ) -> ClipTokens:
     """Load the picture tower of an OpenCLIP model as MindEye's target: 257 x 768 numbers for ViT-L/14.
 
     Parameters
     ----------
     model_name, pretrained
-        Names of ``open_clip.create_model``; weights are downloaded by it.
+        Names of ``open_clip.create_model``, which downloads the weights; or the path of a file of weights, and then
+        those of OpenAI need a name that ends in ``-quickgelu``. None leaves the weights random.
     tokens
         False gives the final embedding, un-normalised, for retrieval in a data base.
     device
@@ -222,30 +223,27 @@ def open_clip_tokens(
 
     Notes
     -----
-    Tested with a miniature tower of random weights alone: no CLIP weights were at hand.
+    Tested with random weights alone, in OpenCLIP itself: no CLIP weights were at hand.
 
     Examples
     --------
     >>> encoder = open_clip_tokens("ViT-L-14", pretrained="openai")  # doctest: +SKIP
     """
-    package = _extra("open_clip")
-    model = package.create_model(model_name, pretrained=pretrained)
-    size = getattr(model.visual, "image_size", 224)
+    visual = _open_clip(model_name, pretrained).visual
+    size = getattr(visual, "image_size", 224)
     side = int(size[0] if isinstance(size, Sequence) else size)
-    return ClipTokens(model.visual, side_px=side, tokens=tokens).to(device).eval()
+    return ClipTokens(visual, side_px=side, tokens=tokens).to(device).eval()
 
 
 def open_clip_sentences(
-    model_name: str = "ViT-B-32", *, pretrained: str = "openai", device: Any = "cpu"
+    model_name: str = "ViT-B-32", *, pretrained: str | None = "openai", device: Any = "cpu"
 ) -> SentenceEncoder:
     """Load the text tower of an OpenCLIP model: embeddings of length 1 beside those of its pictures.
 
     Parameters
     ----------
-    model_name, pretrained
-        Names of ``open_clip.create_model``; weights are downloaded by it.
-    device
-        Where it runs.
+    model_name, pretrained, device
+        As in `open_clip_tokens`.
 
     Returns
     -------
@@ -258,15 +256,14 @@ def open_clip_sentences(
 
     Notes
     -----
-    Tested with a miniature tower of random weights alone: no CLIP weights were at hand.
+    Tested with random weights alone, in OpenCLIP itself: no CLIP weights were at hand.
 
     Examples
     --------
     >>> encoder = open_clip_sentences("ViT-B-32")  # doctest: +SKIP
     """
-    package = _extra("open_clip")
-    model = package.create_model(model_name, pretrained=pretrained).to(device).eval()
-    tokenizer = package.get_tokenizer(model_name)
+    model = _open_clip(model_name, pretrained).to(device)
+    tokenizer = _extra("open_clip").get_tokenizer(model_name)
 
     def encode(texts: Sequence[str]) -> Tensor:
         with torch.no_grad():
@@ -378,7 +375,7 @@ def versatile_diffusion(
 
     Notes
     -----
-    Tested with a miniature network alone: no weights of Stable or Versatile Diffusion were at hand.
+    Tested against diffusers' own pipeline with a miniature network of random weights: no others were at hand.
 
     Examples
     --------
@@ -388,6 +385,17 @@ def versatile_diffusion(
     pipeline = package.VersatileDiffusionImageVariationPipeline.from_pretrained(name_or_path).to(device)
     scheduler = package.UniPCMultistepScheduler.from_config(pipeline.scheduler.config)
     return LatentDiffusion(pipeline.image_unet, pipeline.vae, scheduler, guidance, n_steps, strength)
+
+
+def _open_clip(model_name: str, pretrained: str | None) -> Any:
+    """Create a model for reading, with the activation its weights were trained with.
+
+    OpenAI's weights need QuickGELU; OpenCLIP keeps the plain one of the model's name, and only warns.
+    """
+    package = _extra("open_clip")
+    tag = package.get_pretrained_cfg(model_name, pretrained) if pretrained else {}
+    quick = bool(tag.get("quick_gelu"))
+    return package.create_model(model_name, pretrained=pretrained, force_quick_gelu=quick).eval().requires_grad_(False)
 
 
 def _extra(package: str) -> Any:
