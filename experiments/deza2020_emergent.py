@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
+from tqdm.auto import tqdm
 
 from neuroperc import plot as npplot
 from neuroperc.color import linear_to_srgb, srgb_to_linear
@@ -46,7 +47,7 @@ class Config:
     seed: int
 
 
-def run(config: Config) -> Measured:
+def run(config: Config, progress: bool = False) -> Measured:
     """Match the systems, show every picture through each, train, and test."""
     torch.set_num_threads(1)  # layers are too small for more
     display = Display.from_px_per_deg(SIDE / EXTENT_DEG, resolution_px=(SIDE, SIDE))
@@ -55,7 +56,8 @@ def run(config: Config) -> Measured:
     calibration = train[0][:: max(1, len(train[0]) // config.n_calibration)][: config.n_calibration]
     matched = emergent.match_input_systems(display, calibration, rng=config.seed, **TEXTURE)
     shown = {name: [_shown(matched.systems[name], x, config.seed) for x, _ in (train, test)] for name in SYSTEMS}
-    runs = [_run(config, k, shown, display, train[1], test[1]) for k in range(config.n_runs)]
+    counted = tqdm(range(config.n_runs), desc="runs", disable=not progress)
+    runs = [_run(config, k, shown, display, train[1], test[1]) for k in counted]
     matrix = xr.concat([matrix for matrix, _ in runs], "run").to_numpy()
     curves = {kind: np.stack([found[kind] for _, found in runs]) for kind in runs[0][1]}  # run, system, level, label
     crossings = {kind: _crossings(curves[kind], _areas(kind, display)) for kind in ("disc", "square")}

@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 from matplotlib.figure import Figure
 from scipy.stats import t as student
+from tqdm.auto import tqdm
 
 from neuroperc import decoding, nets
 from neuroperc import plot as npplot
@@ -60,11 +61,12 @@ class Config:
     seed: int
 
 
-def run(config: Config) -> Measured:
+def run(config: Config, progress: bool = False) -> Measured:
     """Plant, fit, project, caption and score for every seed and setting, or caption NSD."""
     if config.embeddings == "clip":
         return _nsd(config)
-    found = [_one_seed(config, config.seed + k) for k in range(config.n_seeds)]
+    seeds = tqdm(range(config.n_seeds), desc="planted brains", disable=not progress)
+    found = [_one_seed(config, config.seed + k) for k in seeds]
     table = {s: {name: [f[s][name] for f in found] for name in found[0][s]} for s in SETTINGS}
     main = {name: np.array(values, dtype=float) for name, values in table[MAIN].items() if name != "words"}
     pooled = {

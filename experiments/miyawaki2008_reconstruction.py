@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from tqdm.auto import tqdm
 
 from neuroperc import Display, StimulusSet, data, decoding
 from neuroperc import plot as npplot
@@ -29,7 +30,7 @@ class Config:
     seed: int
 
 
-def run(config: Config) -> Measured:
+def run(config: Config, progress: bool = False) -> Measured:
     """Reconstruct both data sets with stimuli held out, and Miyawaki's with conditions held out and with a leak."""
     (v1, shapes), (brain, digits) = _read()
     kind = {"conditions": "condition"}
@@ -45,7 +46,7 @@ def run(config: Config) -> Measured:
         "demeaned": decoding.reconstruct(_without_session_means(v1), shapes, encoding=False, **kind),
     }
     leak = _leaking(v1, found["stimulus"].images, config.n_folds, config.seed)
-    null = _shuffled(v1, found["condition"].images, config)
+    null = _shuffled(v1, found["condition"].images, config, progress)
     tables = {name: one.summary(n_resamples=config.n_resamples, rng=config.seed) for name, one in found.items()}
     values, intervals = _values(tables)
     gain = _difference(found["digits"], "class mean")
@@ -125,12 +126,12 @@ def _leaking(v1: xr.DataArray, images: np.ndarray, n_folds: int, seed: int) -> d
     return {"leak_pixcorr": float(found.of("reconstruction")["pixcorr"].mean()), "leak_20_way": float(right.mean())}
 
 
-def _shuffled(v1: xr.DataArray, images: np.ndarray, config: Config) -> np.ndarray:
+def _shuffled(v1: xr.DataArray, images: np.ndarray, config: Config, progress: bool) -> np.ndarray:
     """Five-way identification when trials have changed places within their session, conditions held out."""
     rng = np.random.default_rng(config.seed)
     labels = {name: v1[name].values for name in ("stimulus_id", "condition")}
     found = []
-    for _ in range(config.n_shuffles):
+    for _ in tqdm(range(config.n_shuffles), desc="shuffles", disable=not progress):
         order = decoding.permuted_rows(np.arange(len(v1)), within=v1["session"].values, rng=rng)
         one = decoding.reconstruct(
             v1.values[order], images, stimuli=labels["stimulus_id"], groups=labels["condition"],
