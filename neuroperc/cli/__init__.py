@@ -398,12 +398,18 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Folder for JSON and PNG.  [default: results]")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Replace the seed of the profile.")] = None,
     device: Device = None,
+    redraw: Annotated[bool, typer.Option("--redraw", help="Measure nothing; draw the stored result again.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a paper's experiment and judge its claims."""
-    from ..experiment import run_experiment
+    from ..experiment import redraw_experiment, run_experiment
 
-    result = run_experiment(experiment, profile=profile, out=out, seed=seed, device=device, progress=not as_json)
+    if redraw and (seed is not None or device is not None):
+        raise typer.BadParameter("measures nothing: leave --seed and --device out", param_hint="--redraw")
+    if redraw:
+        result = redraw_experiment(experiment, profile=profile, out=out)
+    else:
+        result = run_experiment(experiment, profile=profile, out=out, seed=seed, device=device, progress=not as_json)
     verdict = {True: "holds", False: "DOES NOT HOLD", None: "not measured"}
     lines = [f"{claim.key}: {verdict[claim.holds]} ({claim.ours} {claim.unit})" for claim in result.claims]
     lines.append(f"deviations: {'; '.join(result.deviations) or 'none'}")

@@ -19,8 +19,9 @@ from typing import Any
 from .._check import atomic_path, check, fail, one_of
 from .claims import Claim, Measured, Result, claim_from, plain, validate
 from .origin import provenance
+from .report import read_result
 
-__all__ = ["run_experiment"]
+__all__ = ["redraw_experiment", "run_experiment"]
 
 _log = logging.getLogger("neuroperc.experiment")
 
@@ -93,6 +94,47 @@ def run_experiment(
         summary=measured.summary,
     )
     return _write(result, module, Path(out) if out is not None else script.parent / "results")
+
+
+def redraw_experiment(
+    name_or_path: str | os.PathLike[str], *, profile: str = "smoke", out: str | os.PathLike[str] | None = None
+) -> Result:
+    """Draw the figure of a stored result again with the script as it is now; nothing is measured.
+
+    Parameters
+    ----------
+    name_or_path, profile, out
+        As for `run_experiment`; the result is read from `out`, and its picture replaced there.
+
+    Returns
+    -------
+    Result
+        The stored numbers and provenance, to which ``drawn`` (commit and date) is added.
+
+    Raises
+    ------
+    ValueError
+        When the experiment is unknown or was not run with this profile.
+    OSError
+        When the picture cannot be written; earlier results stay untouched.
+
+    References
+    ----------
+    Each claim of the TOML file names its own source.
+
+    Examples
+    --------
+    >>> redraw_experiment("nothing_of_the_kind")
+    Traceback (most recent call last):
+    ValueError: experiment must be a script in ./experiments or the path of one, got nothing_of_the_kind...
+    """
+    script = _find_script(name_or_path)
+    folder = Path(out) if out is not None else script.parent / "results"
+    result = read_result(folder / f"{script.stem}.{profile}.json")
+    now = provenance(script)
+    drawn = {"commit": now["commit"], "date": now["date"]}
+    result = dataclasses.replace(result, provenance={**result.provenance, "drawn": drawn})
+    return _write(result, _load_script(script), folder)
 
 
 def _find_script(name_or_path: str | os.PathLike[str]) -> Path:
@@ -175,7 +217,7 @@ def _write(result: Result, module: ModuleType, folder: Path) -> Result:
     figure = module.plot(result)
     with atomic_path(picture) as temporary:
         # No date or version inside, so that the same pixels give the same bytes.
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        figure.savefig(temporary, format="png", dpi=200, metadata={"Software": None})
     digest = hashlib.sha256(picture.read_bytes()).hexdigest()
     result = dataclasses.replace(result, artifacts={picture.name: digest})
     with atomic_path(folder / f"{result.name}.{result.profile}.json") as temporary:
