@@ -217,7 +217,7 @@ def _write(result: Result, module: ModuleType, folder: Path) -> Result:
     figure = module.plot(result)
     with atomic_path(picture) as temporary:
         # No date or version inside, so that the same pixels give the same bytes.
-        figure.savefig(temporary, format="png", dpi=200, metadata={"Software": None})
+        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
     digest = hashlib.sha256(picture.read_bytes()).hexdigest()
     result = dataclasses.replace(result, artifacts={picture.name: digest})
     with atomic_path(folder / f"{result.name}.{result.profile}.json") as temporary:
