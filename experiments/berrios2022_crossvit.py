@@ -335,9 +335,9 @@ def plot(result: Result) -> Figure:
         )
         of, n_classes = OF[result.config["pictures"]]
         for ax in (*axes[:3], axes[5]):
-            ax.axhline(1 / n_classes, color="black", ls=":", lw=0.8, label="chance")
-        axes[0].legend(fontsize=8, loc="upper right", ncols=2)
-        canvas.suptitle(f"here: {of}; {bars}", fontsize=9)
+            ax.axhline(1 / n_classes, color="black", ls=":", lw=0.8)
+        axes[0].legend(fontsize=7, loc="upper right", bbox_to_anchor=(1, 1.12))
+        canvas.suptitle(f"here: {of}; {bars}; dotted: chance", fontsize=9)
     return canvas
 
 

@@ -111,15 +111,18 @@ def plot(result: Result) -> Figure:
         place = np.arange(len(r))
         left.plot(place, np.sqrt(trials), "_", ms=14, mew=2, label="ceiling, same people")
         left.plot(place, np.sqrt(people), "_", ms=14, mew=2, label="ceiling, other people")
+        probes = "-".join(dict.fromkeys(map(str, (min(result.data["n_probes"]), max(result.data["n_probes"])))))
         left.bar(place, r, color="0.7", label="mean answer and truth")
-        left.set(ylabel="correlation of u and v", ylim=(0, 1.02), title="HuPerFlow: people, the truth and the ceilings")
-        counts = zip(result.data["datasets"], result.data["n_probes"], strict=True)
-        left.set_xticks(place, [f"{name} ({n})" for name, n in counts], rotation=40, ha="right")
-        left.set_xlabel("data set (probes)")
-        left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.42), ncols=3)
+        left.set(
+            ylabel="correlation of u and v",
+            ylim=(0, 1.02),
+            title=f"HuPerFlow, {probes} probes a set: people, the truth and the ceilings",
+        )
+        left.set_xticks(place, result.data["datasets"], rotation=40, ha="right")
+        left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=3)
         order = sorted(result.data["second_order"].items(), key=lambda item: item[1])
         right.barh([name.replace("_", " ") for name, _ in order], [value for _, value in order], color="0.5")
         right.axvline(result.data["second_order_people"], color="k", lw=1, ls="--", label="people and truth")
         right.set(xlabel="correlation with people", title="second-order motion, mean over seven modulations")
-        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.42))
+        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28))
     return canvas

@@ -187,9 +187,7 @@ def plot(result: Result) -> Figure:
         curves.set(xlabel="saccades", ylabel="share of targets found", ylim=(0, 1))
         sizes.set(xlabel="saccade (deg)", ylabel="share of saccades")
         n_photographs = result.values["n"]["chance"][0]
-        curves.set_title(
-            f"{n_photographs} photographs; bands and brackets: 95 % intervals over them", pad=58, fontsize=8
-        )
+        canvas.suptitle(f"{n_photographs} photographs; bands and brackets: 95 % intervals over them", fontsize=9)
         for ax in (curves, sizes):
             ax.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
     return canvas

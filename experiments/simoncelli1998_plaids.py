@@ -100,7 +100,7 @@ def plot(result: Result) -> Figure:
                 marker,
                 ms=4,
                 alpha=0.8,
-                label=f"{name.upper()}, {len(z)} units" + (" (many alike)" if name == "mt" else ""),
+                label=f"{name.upper()}, {len(z)} units" + (", many alike" if name == "mt" else ""),
             )
         line = np.array([0, 30])
         ax.plot(line, line + 1.28, "k-", lw=0.7)
@@ -113,5 +113,5 @@ def plot(result: Result) -> Figure:
         for x, y, kind in ((-5.5, 12.5, "pattern"), (15, -5.2, "component"), (-5.5, -5.2, "neither")):
             ax.text(x, y, kind, color=npplot.COLORS["grey"], fontsize=8)
         ax.set_title(f"{result.data['n']} directions; lines: Z apart by 1.28")
-        ax.legend(loc="upper right")
+        ax.legend(loc="center right", bbox_to_anchor=(1.02, 0.62))
     return canvas
