@@ -402,18 +402,14 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a paper's experiment and judge its claims."""
-    from ..experiment import redraw_experiment, run_experiment
+    from ..experiment import run_experiment
 
-    if redraw and (seed is not None or device is not None):
-        raise typer.BadParameter("measures nothing: leave --seed and --device out", param_hint="--redraw")
-    if redraw:
-        result = redraw_experiment(experiment, profile=profile, out=out)
-    else:
-        result = run_experiment(experiment, profile=profile, out=out, seed=seed, device=device, progress=not as_json)
+    result = run_experiment(
+        experiment, profile=profile, out=out, seed=seed, device=device, progress=not as_json, redraw=redraw
+    )
     verdict = {True: "holds", False: "DOES NOT HOLD", None: "not measured"}
     lines = [f"{claim.key}: {verdict[claim.holds]} ({claim.ours} {claim.unit})" for claim in result.claims]
-    lines.append(f"deviations: {'; '.join(result.deviations) or 'none'}")
-    lines += [result.summary] if result.summary else []
+    lines += [f"deviations: {'; '.join(result.deviations) or 'none'}", *filter(None, [result.summary])]
     _say(result.to_dict(), "\n".join(lines), as_json)
 
 

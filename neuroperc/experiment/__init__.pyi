@@ -5,7 +5,6 @@ from .origin import provenance as provenance
 from .report import ledger as ledger
 from .report import load_results as load_results
 from .report import write_ledger as write_ledger
-from .running import redraw_experiment as redraw_experiment
 from .running import run_experiment as run_experiment
 
 __all__ = [
@@ -15,7 +14,6 @@ __all__ = [
     "ledger",
     "load_results",
     "provenance",
-    "redraw_experiment",
     "run_experiment",
     "write_ledger",
 ]

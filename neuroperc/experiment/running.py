@@ -21,7 +21,7 @@ from .claims import Claim, Measured, Result, claim_from, plain, validate
 from .origin import provenance
 from .report import read_result
 
-__all__ = ["redraw_experiment", "run_experiment"]
+__all__ = ["run_experiment"]
 
 _log = logging.getLogger("neuroperc.experiment")
 
@@ -34,6 +34,7 @@ def run_experiment(
     seed: int | None = None,
     device: str | None = None,
     progress: bool = False,
+    redraw: bool = False,
 ) -> Result:
     """Run an experiment, judge its claims, and write ``<name>.<profile>.json`` and ``.png``.
 
@@ -49,6 +50,9 @@ def run_experiment(
         Replace the fields of the same name of ``Config``.
     progress
         Show a progress bar, when the script's ``run`` takes `progress`.
+    redraw
+        Measure nothing: draw the stored result again with the script as it is now. Its numbers and provenance stay;
+        ``drawn`` (commit and date) is added.
 
     Returns
     -------
@@ -58,8 +62,8 @@ def run_experiment(
     Raises
     ------
     ValueError
-        When the experiment, the profile or a parameter is unknown, a claim is not measured, or the profile does
-        not list its deviations.
+        When the experiment, the profile or a parameter is unknown, a claim is not measured, the profile does not
+        list its deviations, or there is no result to redraw.
     OSError
         When the results cannot be written; earlier results stay untouched.
 
@@ -74,6 +78,12 @@ def run_experiment(
     ValueError: experiment must be a script in ./experiments or the path of one, got nothing_of_the_kind...
     """
     script = _find_script(name_or_path)
+    folder = Path(out) if out is not None else script.parent / "results"
+    if redraw:
+        check(
+            seed is None and device is None, "seed and device", "left out with redraw", (seed, device), "Run it again."
+        )
+        return _redraw(script, profile, folder)
     table = _read_table(script.with_suffix(".toml"), profile)
     module = _load_script(script)
     config = _config(module, table[profile], profile, {"seed": seed, "device": device})
@@ -93,43 +103,10 @@ def run_experiment(
         provenance=provenance(script, device=getattr(config, "device", None)),
         summary=measured.summary,
     )
-    return _write(result, module, Path(out) if out is not None else script.parent / "results")
+    return _write(result, module, folder)
 
 
-def redraw_experiment(
-    name_or_path: str | os.PathLike[str], *, profile: str = "smoke", out: str | os.PathLike[str] | None = None
-) -> Result:
-    """Draw the figure of a stored result again with the script as it is now; nothing is measured.
-
-    Parameters
-    ----------
-    name_or_path, profile, out
-        As for `run_experiment`; the result is read from `out`, and its picture replaced there.
-
-    Returns
-    -------
-    Result
-        The stored numbers and provenance, to which ``drawn`` (commit and date) is added.
-
-    Raises
-    ------
-    ValueError
-        When the experiment is unknown or was not run with this profile.
-    OSError
-        When the picture cannot be written; earlier results stay untouched.
-
-    References
-    ----------
-    Each claim of the TOML file names its own source.
-
-    Examples
-    --------
-    >>> redraw_experiment("nothing_of_the_kind")
-    Traceback (most recent call last):
-    ValueError: experiment must be a script in ./experiments or the path of one, got nothing_of_the_kind...
-    """
-    script = _find_script(name_or_path)
-    folder = Path(out) if out is not None else script.parent / "results"
+def _redraw(script: Path, profile: str, folder: Path) -> Result:
     result = read_result(folder / f"{script.stem}.{profile}.json")
     now = provenance(script)
     drawn = {"commit": now["commit"], "date": now["date"]}

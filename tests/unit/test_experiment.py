@@ -13,7 +13,6 @@ from neuroperc.experiment import (
     ledger,
     load_results,
     provenance,
-    redraw_experiment,
     run_experiment,
     write_ledger,
 )
@@ -236,7 +235,7 @@ def test_a_failing_plot_leaves_the_old_results(script):
 def test_redrawing_replaces_the_picture_and_keeps_the_numbers(script, tmp_path):
     old = run_experiment(script, seed=5)
     script.write_text(SCRIPT.replace("return Measured(", "raise RuntimeError(").replace('["x"])', '["x"], "k")'))
-    new = redraw_experiment(script)
+    new = run_experiment(script, redraw=True)
     folder = script.parent / "results"
     assert (new.values, new.data, new.config, new.claims) == (old.values, old.data, old.config, old.claims)
     assert {k: v for k, v in new.provenance.items() if k != "drawn"} == old.provenance
@@ -245,7 +244,9 @@ def test_redrawing_replaces_the_picture_and_keeps_the_numbers(script, tmp_path):
     assert load_results(folder) == [new]
     write_ledger(folder)  # the picture is the result's
     with pytest.raises(ValueError, match=r"written by `neuroperc run`, got .*author2000.paper.json"):
-        redraw_experiment(script, profile="paper")
+        run_experiment(script, profile="paper", redraw=True)
+    with pytest.raises(ValueError, match="seed and device must be left out with redraw"):
+        run_experiment(script, seed=1, redraw=True)
 
 
 def test_damaged_results_are_named(script, tmp_path):
