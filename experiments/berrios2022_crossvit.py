@@ -330,10 +330,19 @@ def plot(result: Result) -> Figure:
             _draw_cells(ax, measure, result)
         _draw_paper(axes[4], result.data["paper"])
         _draw_curves(axes[5], result)
-        bars = f"dots: {n} seeds; bars: 95 % t intervals over seeds" if n > 1 else "one seed"
-        of = {"cifar10": "CIFAR-10", "packaged": "packaged photographs", "imagenet": "ImageNet"}
-        canvas.suptitle(f"here: {of[result.config['pictures']]}; {bars}", fontsize=9)
+        bars = (
+            f"bars and lines: means of {n} seeds (dots); whiskers and bands: 95 % t intervals" if n > 1 else "one seed"
+        )
+        of, n_classes = OF[result.config["pictures"]]
+        for ax in (*axes[:3], axes[5]):
+            ax.axhline(1 / n_classes, color="black", ls=":", lw=0.8)
+        axes[0].legend(fontsize=7, loc="upper right", bbox_to_anchor=(1, 1.12))
+        canvas.suptitle(f"here: {of}; {bars}; dotted: chance", fontsize=9)
     return canvas
+
+
+#: Pictures, and into how many classes they fall.
+OF = {"cifar10": ("CIFAR-10", 10), "packaged": ("packaged photographs", 3), "imagenet": ("ImageNet", 1000)}
 
 
 def _draw_cells(ax: Any, measure: str, result: Result) -> None:
@@ -351,11 +360,9 @@ def _draw_cells(ax: Any, measure: str, result: Result) -> None:
     title = TITLES[measure]
     if measure == "pgd":
         title += f", ±{result.config['eps_255']:g}/255, {result.config['attack_iters']} steps"
-    ax.set(title=title, ylabel="signed r² / reliability" if measure == "v4" else "accuracy")
+    ax.set(title=title, ylabel="median signed r² / reliability" if measure == "v4" else "accuracy")
     low, high = ax.get_ylim()
     ax.set_ylim(*((min(0, low), 1.05 * high) if measure == "v4" else (0, 1)))  # an interval may leave what can be
-    if measure == "accuracy":
-        ax.legend(fontsize=7, loc="upper right", bbox_to_anchor=(1, 1.12))
 
 
 def _draw_paper(ax: Any, paper: dict[str, dict[str, float]]) -> None:

@@ -88,7 +88,7 @@ def _fine(level: np.ndarray) -> np.ndarray:
 def plot(result: Result) -> Figure:
     """Draw the answers of the three observers with their fits."""
     with npplot.style():
-        canvas = npplot.figure(1, len(OBSERVERS), width_in=3.6, height_in=2.9)
+        canvas = npplot.figure(1, len(OBSERVERS), width_in=3.6, height_in=3.2)
         for ax, own in zip(canvas.axes, OBSERVERS, strict=True):
             d = result.data[f"observer_{own}"]
             npplot.psychometric(
@@ -99,6 +99,7 @@ def plot(result: Result) -> Figure:
             )  # fmt: skip
             ax.axvline(own, color="black", linestyle="--", linewidth=0.9, label="the observer's own windows")
             ax.set_ylim(0.1, 1.02)
-            ax.legend(loc="lower right", fontsize=7)
+            ax.get_legend().remove()
             ax.set_title(f"simulated observer, windows of scaling {own:g}")
+        canvas.legend(*canvas.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return canvas

@@ -73,8 +73,11 @@ def plot(result: Result) -> Figure:
     rows = len(pictures) // 4
     with npplot.style():
         canvas = npplot.figure(rows, 4, width_in=2.4, height_in=2.6)
+        canvas.suptitle("26 by 26 deg, gaze at the cross; reference: coded and decoded, nothing exchanged", fontsize=9)
         for ax, (name, jpeg) in zip(canvas.axes, pictures.items(), strict=True):
-            ax.imshow(Image.open(io.BytesIO(base64.b64decode(jpeg))))
-            ax.set_title(name, fontsize=7)
+            picture = Image.open(io.BytesIO(base64.b64decode(jpeg)))
+            ax.imshow(picture)
+            ax.plot((picture.width - 1) / 2, (picture.height - 1) / 2, "+", ms=7, color="red")
+            ax.set_title(name, fontsize=8)
             ax.set_axis_off()
     return canvas

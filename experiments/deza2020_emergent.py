@@ -293,8 +293,13 @@ def plot(result: Result) -> Figure:
             ax.set(title=f"occlusion: {kind}", xlabel="occluded area (%)", ylabel="accuracy")
         _draw_conflict(axes[6], 100 * np.array(result.data["areas"]["disc"]), curves["disc"])
         _draw_crossings(axes[7], np.array(result.data["crossings"]["disc"], dtype=float))
-        axes[4].legend(loc="lower left", fontsize=7)
-        canvas.suptitle(f"bands and bars: 95 % t intervals over {result.config['n_runs']} runs", fontsize=9)
+        axes[4].legend(loc="upper right", fontsize=7)
+        n_classes = {"cifar10": 10}.get(result.config["pictures"], 3)
+        for ax in axes[2:6]:
+            ax.axhline(1 / n_classes, color="black", ls=":", lw=0.8)
+        canvas.suptitle(
+            f"bands and bars: 95 % t intervals over {result.config['n_runs']} runs; dotted: chance", fontsize=9
+        )
     return canvas
 
 
@@ -304,10 +309,13 @@ LABELS = dict(zip(SYSTEMS, ("reference", "foveation-texture", "uniform blur", "f
 
 def _draw_examples(ax: Any, pictures: dict[str, str]) -> None:
     tiles = [np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[name])))) for name in SYSTEMS]
-    framed = [np.pad(tile, ((1, 1), (1, 1), (0, 0)), constant_values=255) for tile in tiles]
+    high = tiles[0].shape[0] // 4  # room for a name over each
+    framed = [np.pad(tile, ((high, 0), (1, 1), (0, 0)), constant_values=255) for tile in tiles]
     rows = [np.concatenate(framed[:2], 1), np.concatenate(framed[2:], 1)]
     ax.imshow(np.concatenate(rows), interpolation="nearest")
-    ax.set_title("reference, texture\nuniform, foveation-blur", fontsize=8)
+    side, tall = framed[0].shape[1], framed[0].shape[0]
+    for k, name in enumerate(SYSTEMS):
+        ax.text(side * (k % 2 + 0.5) - 0.5, tall * (k // 2) + high - 2, LABELS[name], ha="center", fontsize=6.5)
     ax.set_axis_off()
 
 
@@ -319,7 +327,7 @@ def _draw_matrix(ax: Any, matrix: np.ndarray) -> None:
     short = ("ref.", "texture", "uniform", "fov.-blur")
     ax.set_xticks(range(4), short, fontsize=7)
     ax.set_yticks(range(4), short, fontsize=7)
-    ax.set(title="accuracy", xlabel="tested on", ylabel="trained on")
+    ax.set(title="accuracy (mean over runs)", xlabel="tested on", ylabel="trained on")
 
 
 def _draw_curves(ax: Any, x: np.ndarray, curves: np.ndarray) -> None:

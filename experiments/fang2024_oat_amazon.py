@@ -316,9 +316,9 @@ def _claims(
 def plot(result: Result) -> Figure:
     """Draw behavioural distance and sequence similarity of every model, people's beside them."""
     names = [*TRAINED, *UNTRAINED, CONTROL]
-    labels = [name.replace("_", " ") for name in names]
+    labels = [name.replace("_", " ").replace("oat", "OAT") for name in names]
     with npplot.style():
-        canvas = npplot.figure(1, 3, width_in=3.4, height_in=3.2)
+        canvas = npplot.figure(1, 3, width_in=3.6, height_in=3.3)
         left, middle, right = canvas.axes
         table, people, seeds = (result.data[name] for name in ("measures", "people", "curves"))
         colors = [npplot.COLORS["vermilion"]] + [npplot.COLORS["blue"]] * 2 + [npplot.COLORS["grey"]] * 6
@@ -327,7 +327,7 @@ def plot(result: Result) -> Figure:
             [table[name]["sequence_similarity"] for name in names],
         ]
         marks = people["delta_of_one_person"], people["sequence_similarity"]
-        titles = "behavioural distance", "sequence similarity"
+        titles = "behavioural distance to people (0: alike)", "sequence similarity to people (1: alike)"
         for ax, heights, mark, title in zip((left, middle), shown, marks, titles, strict=True):
             ax.barh(labels, heights, color=colors)
             ax.axvline(mark, color="black", lw=1, ls="--")
@@ -335,13 +335,16 @@ def plot(result: Result) -> Figure:
             ax.set_xlabel(title)
         for k, found in enumerate(result.values["by_seed"]):
             left.plot([found[name] for name in names], np.arange(len(names)) - 0.15 + 0.3 * k / len(seeds), "k.", ms=3)
-        left.set_title("dashed: one person; dots: seeds")
-        middle.set_title("dashed: person with person")
+        left.set_title(
+            f"test sets of {len(seeds)} seeds together (bars),\none by one (dots); dashed: one person", fontsize=9
+        )
+        middle.set_title("mean over pictures;\ndashed: person with person", fontsize=9)
+        right.set_title("training, a line a seed", fontsize=9)
         middle.set_yticklabels([])
         for k, curves in enumerate(seeds):
             for name, color in zip(TRAINED, ("vermilion", "blue", "sky"), strict=True):
                 right.plot(np.arange(1, len(curves[name]) + 1), curves[name], color=npplot.COLORS[color], lw=0.8,
-                           label=name.replace("_", " ") if k == 0 else None)  # fmt: skip
+                           label=labels[names.index(name)] if k == 0 else None)  # fmt: skip
         right.xaxis.get_major_locator().set_params(integer=True)
         right.set(xlabel="epoch", ylabel="behavioural distance, validation", ylim=(0, None))
         right.legend()

@@ -189,7 +189,7 @@ def _example(pictures: npc.StimulusSet, config: Config) -> dict[str, Any]:
 def plot(result: Result) -> Figure:
     """Draw an example, the profiles, and the paired differences of every view."""
     with npplot.style():
-        canvas = npplot.figure(1, 5, width_in=2.3, height_in=2.9)
+        canvas = npplot.figure(1, 5, width_in=2.5, height_in=3.0)
         for ax, (name, codes) in zip(canvas.axes[:3], result.data["example"].items(), strict=True):
             ax.imshow(np.asarray(codes), cmap="gray", vmin=0, vmax=255)
             ax.set_title(name)
@@ -198,9 +198,12 @@ def plot(result: Result) -> Figure:
         ax = canvas.axes[3]
         for name in first:
             one = result.data["shown"][name]
+            kind = "control" if name.endswith("control") else "foveated"
+            label = name if name == "plain" else f"{kind}, {name.removesuffix(', control')}"
             npplot.layer_profile(
-                layers, np.asarray(one["score"], float), label=name, quantity=f"median {one['formula']}", ax=ax
-            )
+                layers, np.asarray(one["score"], float), interval=np.asarray(one["interval"], float),
+                interval_of="95 %", label=label, quantity=f"median {one['formula']}", ax=ax,
+            )  # fmt: skip
         ax.set_ylim(0, 1)
         _differences(canvas.axes[4], result)
     return canvas
@@ -212,12 +215,17 @@ def _differences(ax: Any, result: Result) -> None:
         middle, low, high = np.array([one[key]["last"] for one in found.values()], dtype=float).T
         x = np.arange(len(found)) + 0.2 * (k - 0.5)
         ax.errorbar(
-            x, middle, (middle - low, high - middle), fmt="o", color=npplot.COLORS[color], label=f"foveated - {key}"
+            x,
+            middle,
+            (middle - low, high - middle),
+            fmt="o",
+            color=npplot.COLORS[color],
+            label=f"foveated - {key}, 95 %",
         )
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xticks(range(len(found)), [name.replace(", ", ",\n") for name in found])
     ax.set(
-        ylabel=f"difference of median scores,\n{result.data['layers'][-1]} (95 % interval)",
+        ylabel=f"difference of\nmedian scores, {result.data['layers'][-1]}",
         xlim=(-0.6, len(found) - 0.4),
     )
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1))

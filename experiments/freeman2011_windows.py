@@ -57,9 +57,9 @@ def _measured_scaling(pooling: PoolingWindows) -> float:
 def plot(result: Result) -> Figure:
     """Draw the windows of scaling 0.5 over a packaged photograph."""
     with npplot.style():
-        canvas = npplot.figure(1, 1, width_in=5, height_in=4)
+        canvas = npplot.figure(1, 1, width_in=4.4, height_in=4.3)
         display = Display.from_px_per_deg(8, resolution_px=(240, 240))
         photograph = sample_image("flower", display)[0]
         npplot.windows(PoolingWindows(display, scaling=0.5), image=photograph, ax=canvas.axes[0])
-        canvas.axes[0].set_title("raised-cosine windows, scaling 0.5, at half their maximum")
+        canvas.axes[0].set_title("raised-cosine windows at half their maximum,\nscaling 0.5")
     return canvas

@@ -184,7 +184,10 @@ def plot(result: Result) -> Figure:
         _draw_indices(canvas.axes[6], result)
         _draw_models(canvas.axes[7], result)
         each = result.config["n_displays"] or "30 or 36"
-        canvas.suptitle(f"{each} displays a set size and task; bars: 95 % intervals over displays", fontsize=9)
+        canvas.suptitle(
+            f"eccNET here: dots and lines (mean of {each} displays a set size); eccNET in the paper: crosses; "
+            "people: dashed; bars: 95 % intervals over displays within set size", fontsize=9,
+        )  # fmt: skip
     return canvas
 
 
@@ -198,13 +201,17 @@ def _draw_times(
     for condition, color in zip(pair, colors, strict=True):
         for table, look in drawn:
             part = table[table["condition"] == condition].sort_values("set_size")
-            label = condition.replace("_", " ") if table is own else None
+            label = _spaced(condition) if table is own else None
             ax.plot(part["set_size"], 1000 * part["rt_s"], color=color, label=label, **look)
-    ax.set(title=experiment.replace("_", " "), xlabel="set size", ylabel="reaction time (ms)")
-    ax.set_ylim(0, 1.4 * ax.get_ylim()[1])
-    ax.legend(
-        fontsize=6, loc="upper left", title="eccNET here: dots, in the paper: x; people: dashed", title_fontsize=5
-    )
+    ax.set(title=_spaced(experiment), xlabel="set size (items)", ylabel="reaction time (ms)")
+    ax.set_ylim(0, 1.3 * ax.get_ylim()[1])
+    ax.legend(loc="upper left")
+
+
+def _spaced(name: str) -> str:
+    """Return a name with spaces, and the letters T and L as letters."""
+    letters = {"l": "L", "t": "T", "ls": "Ls", "ts": "Ts"}
+    return " ".join(letters.get(word, word) for word in name.split("_"))
 
 
 def _draw_indices(ax: Any, result: Result) -> None:
@@ -219,9 +226,9 @@ def _draw_indices(ax: Any, result: Result) -> None:
     ends = np.abs(table.loc[here, ["low", "high"]].to_numpy(float).T - value)
     ax.errorbar(value, at, xerr=ends, fmt="o", color=npplot.COLORS["vermilion"], label="eccNET here")
     ax.axvline(0, color="black", lw=0.5)
-    ax.set_yticks(y, [e.replace("orientation_", "orientation\n").replace("_", " ") for e in EXPERIMENTS], fontsize=7)
-    ax.set(title="asymmetry index", xlim=(-1.15, 1.15), ylim=(len(y) + 1.2, -0.6))
-    ax.legend(fontsize=7, loc="lower left", ncol=3, columnspacing=0.8, handletextpad=0.2)
+    ax.set_yticks(y, [_spaced(e).replace("orientation ", "orientation\n") for e in EXPERIMENTS], fontsize=7)
+    ax.set(title="asymmetry index (0: none)", xlim=(-1.15, 1.15), ylim=(len(y) - 0.4, -0.6))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.35, -0.1), ncol=3, columnspacing=0.8, handletextpad=0.2)
 
 
 def _draw_models(ax: Any, result: Result) -> None:
@@ -234,6 +241,8 @@ def _draw_models(ax: Any, result: Result) -> None:
             label = "here" if k == 0 else None
             ax.errorbar([claim.ours], [k], xerr=ends, fmt="o", color=npplot.COLORS["vermilion"], label=label)
     ax.axvline(0, color="black", lw=0.5)
-    ax.set_yticks(range(len(MODELS)), [m.replace("_", " ") for m in MODELS])
-    ax.set(title="mean index", xlim=(-1.05, 1.05), ylim=(len(MODELS) - 0.2, -0.6))
-    ax.legend(fontsize=7, loc="lower right")
+    ax.set_yticks(
+        range(len(MODELS)), [m.replace("_", " ").replace("eccnet", "eccNET").replace("ivsn", "IVSN") for m in MODELS]
+    )
+    ax.set(title="mean asymmetry index", xlim=(-1.05, 1.05), ylim=(len(MODELS) - 0.4, -0.6))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncol=2)

@@ -77,12 +77,13 @@ def plot(result: Result) -> Figure:
         left.axvline(1 / 8, color="black", ls=":", label="chance")
         left.set(xlabel="accuracy, eight categories", ylabel="permutations", xlim=(0, 1))
         left.set_ylim(0, 1.6 * left.get_ylim()[1])
-        left.legend(loc="upper center", bbox_to_anchor=(0.48, 1), fontsize=6.5)
+        left.legend(loc="upper center", bbox_to_anchor=(0.48, 1), fontsize=7)
+        left.set_title(f"one person, {len(result.data['null'])} permutations")
         names = [name.replace("scrambledpix", "scrambled") for name in result.data["classes"]]
         shares = np.asarray(result.data["confusion"])
         drawn = right.imshow(shares, cmap="Greys", vmin=0, vmax=1)
         right.set_xticks(range(8), names, rotation=45, ha="right", rotation_mode="anchor")
         right.set_yticks(range(8), names)
-        right.set(xlabel="predicted", ylabel="shown", title="12 blocks of each")
+        right.set(xlabel="predicted", ylabel="shown", title="12 blocks of each category")
         canvas.colorbar(drawn, ax=right, label="share", shrink=0.8)
     return canvas

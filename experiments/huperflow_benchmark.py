@@ -85,6 +85,7 @@ def run(config: Config) -> Measured:
     shown = huper.people[["r_uv", "ceiling_trials", "ceiling_people"]]
     data = {
         "datasets": shown.index.tolist(),
+        "n_probes": huper.people.n_probes.tolist(),
         "people": shown.to_numpy().tolist(),
         "second_order": order.to_dict(),
         "second_order_people": float(second.people.r_uv.mean()),
@@ -110,9 +111,12 @@ def plot(result: Result) -> Figure:
         place = np.arange(len(r))
         left.plot(place, np.sqrt(trials), "_", ms=14, mew=2, label="ceiling, same people")
         left.plot(place, np.sqrt(people), "_", ms=14, mew=2, label="ceiling, other people")
-        left.bar(place, r, color="0.7", label="people and truth")
+        probes = "-".join(dict.fromkeys(map(str, (min(result.data["n_probes"]), max(result.data["n_probes"])))))
+        left.bar(place, r, color="0.7", label="mean answer and truth")
         left.set(
-            ylabel="correlation of u and v", ylim=(0, 1.02), title="HuPerFlow: people, the truth, and the ceilings"
+            ylabel="correlation of u and v",
+            ylim=(0, 1.02),
+            title=f"HuPerFlow, {probes} probes a set: people, the truth and the ceilings",
         )
         left.set_xticks(place, result.data["datasets"], rotation=40, ha="right")
         left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=3)
@@ -120,5 +124,5 @@ def plot(result: Result) -> Figure:
         right.barh([name.replace("_", " ") for name, _ in order], [value for _, value in order], color="0.5")
         right.axvline(result.data["second_order_people"], color="k", lw=1, ls="--", label="people and truth")
         right.set(xlabel="correlation with people", title="second-order motion, mean over seven modulations")
-        right.legend(loc="center right")
+        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28))
     return canvas

@@ -171,7 +171,7 @@ def plot(result: Result) -> Figure:
         "ivsn": ("no eccentricity (IVSN)", npplot.COLORS["vermilion"]), "chance": ("chance", npplot.COLORS["grey"]),
     }  # fmt: skip
     with npplot.style():
-        canvas = npplot.figure(1, 2, width_in=3.6, height_in=3)
+        canvas = npplot.figure(1, 2, width_in=3.8, height_in=3.2)
         curves, sizes = canvas.axes
         middle = np.asarray(result.data["bins_deg"])[:-1] + 0.5
         for who, (label, color) in looks.items():
@@ -186,6 +186,8 @@ def plot(result: Result) -> Figure:
             sizes.step(middle, result.data["histograms"][who], where="mid", color=color, label=text)
         curves.set(xlabel="saccades", ylabel="share of targets found", ylim=(0, 1))
         sizes.set(xlabel="saccade (deg)", ylabel="share of saccades")
+        n_photographs = result.values["n"]["chance"][0]
+        canvas.suptitle(f"{n_photographs} photographs; bands and brackets: 95 % intervals over them", fontsize=9)
         for ax in (curves, sizes):
-            ax.legend(fontsize=6.5, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
+            ax.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0.2)
     return canvas

@@ -145,8 +145,10 @@ def plot(result: Result) -> Figure:
         curves.plot(result.data["interiors_curve"], color=npplot.COLORS["grey"], label="people, Interiors, 12 saccades")
         sizes.step(middle, result.data["interiors_histogram"], where="mid", color=npplot.COLORS["grey"],
                    label="people, Interiors")  # fmt: skip
-        curves.set(xlabel="fixations after the start", ylabel="share found", ylim=(0, 1), title="search efficiency")
-        sizes.set(xlabel="saccade (deg)", ylabel="share", title="saccade sizes")
+        curves.set(
+            xlabel="fixations after the start", ylabel="share of targets found", ylim=(0, 1), title="search efficiency"
+        )
+        sizes.set(xlabel="saccade (deg)", ylabel="share of saccades", title="saccade sizes")
         means = np.asarray(result.values["human_human_multimatch"])
         limits = np.asarray(result.data["multimatch_intervals"])
         published = next(c for c in result.claims if c.key == "human_human_multimatch").published

@@ -219,7 +219,7 @@ def plot(result: Result) -> Figure:
     """Draw layer profiles against both species, and which layer stands for which area."""
     layers, first = result.data["layers"], "EfficientNet-Lite0"
     with npplot.style():
-        canvas = npplot.figure(1, 3 if "areas" in result.data else 1, width_in=4.4, height_in=3.8)
+        canvas = npplot.figure(1, 3 if "areas" in result.data else 1, width_in=4.6, height_in=4.2)
         ax = canvas.axes[0]
         band: dict[str, Any] = {
             "ceiling": result.data["ceiling"],

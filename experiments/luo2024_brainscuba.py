@@ -352,7 +352,7 @@ def plot(result: Result) -> Figure:
                 npplot.word_cloud(
                     [words["noun"][i] for i in rows], [words["share"][i] for i in rows], max_size_pt=40, ax=ax
                 )
-            ax.set_title(f"{region}: words in captions")
+            ax.set_title(f"{region}: words by share of captions")
         if "table" not in result.data:  # NSD: nothing is planted
             for ax in canvas.axes[:2]:
                 ax.set_axis_off()
@@ -368,8 +368,9 @@ def plot(result: Result) -> Figure:
         canvas.axes[0].axhline(np.mean(table[MAIN]["shuffled"]), label="stimuli shuffled", **black)
         canvas.axes[0].set(ylabel=f"share right of {len(NOUNS)} nouns", ylim=(0, 1.02))
         canvas.axes[0].set_title("noun recovery, simulated brain")
-        canvas.axes[0].legend(handles=[canvas.axes[0].lines[-1]], fontsize=6.5, loc="lower left")
+        canvas.axes[0].legend(handles=[canvas.axes[0].lines[-1]], fontsize=7, loc="lower left")
         canvas.axes[1].axhline(np.mean(table[MAIN]["distance_image"]), label="one image to the others", **black)
         canvas.axes[1].set(ylabel="1 - cosine, nearest image", ylim=(0, None), title="distance to held-out images")
-        canvas.axes[1].legend(fontsize=6.5, loc="center left")
+        canvas.axes[1].legend(fontsize=7, loc="center left")
+        canvas.suptitle(f"thin: {result.config['n_seeds']} simulated brains; thick: their mean", fontsize=9)
     return canvas

@@ -281,6 +281,8 @@ def plot(result: Result) -> Figure:
         steps = np.linspace(0, result.config["steps"], len(result.data["loss"]))
         loss.plot(steps, result.data["loss"], lw=0.8)
         loss.set(xlabel="step", ylabel="training loss", yscale="log")
+        loss.set_yticks((0.1, 0.2, 0.4), ("0.1", "0.2", "0.4"))
+        loss.minorticks_off()
         for ax, pixels in zip(panels, result.data["pictures"], strict=True):
             ax.imshow(Image.open(io.BytesIO(base64.b64decode(pixels))))
             ax.set_title("held out | decoded")

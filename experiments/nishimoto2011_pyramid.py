@@ -121,7 +121,7 @@ def plot(result: Result) -> Figure:
         for name, label in (("ours", "neuroperc"), ("pymoten", "pymoten's label")):
             ax.plot(curves["direction_deg"], curves[name], label=label)
         ax.set_xlabel("direction of the grating (degrees)")
-        ax.set_ylabel("amplitude of the filter labelled 0 (shares)")
+        ax.set_ylabel("amplitude of the filter labelled 0°\n(share of the largest)")
         ax.set_xticks(np.arange(-90, 271, 45))
         ax.legend(loc="upper center")
     return canvas

@@ -142,12 +142,15 @@ def plot(result: Result) -> Figure:
             missed = (low > truth) | (high < truth)
             colors = np.where(missed, npplot.COLORS["vermilion"], npplot.COLORS["blue"])
             ax.hlines(np.arange(len(low)), low, high, colors=colors, linewidth=1.2)
+            ax.plot([], color=npplot.COLORS["blue"], label="95 % interval that covers the truth")
+            ax.plot([], color=npplot.COLORS["vermilion"], label="one that misses it")
             ax.plot(np.asarray(shown[f"{name}_estimate"], float), np.arange(len(low)), "k.", markersize=3)
-            ax.axvline(truth, color="black", linestyle=":", linewidth=0.9)
+            ax.axvline(truth, color="black", linestyle=":", linewidth=0.9, label="truth")
             coverage = result.data[f"{name}_{scheme}"]["coverage"]
             ax.set(xlabel="median r over neurons", yticks=[], title=f"{title}: {100 * coverage:.0f} % cover")
         ends = [ax.get_xlim() for ax in canvas.axes]
         for ax in canvas.axes:
             ax.set_xlim(min(low for low, _ in ends), max(high for _, high in ends))
         canvas.axes[0].set_ylabel("the first 40 simulated experiments")
+        canvas.legend(*canvas.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return canvas

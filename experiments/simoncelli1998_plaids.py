@@ -87,14 +87,21 @@ def plot(result: Result) -> Figure:
             for name in ("gratings", "plaids"):
                 curve = np.array(result.data[area][name])
                 ax.plot(d, np.append(curve, curve[0]), label=name)
-            ax.set_title(title)
+            ax.set_title(title + "\nradius: response")
             ax.set_yticklabels([])
             ax.set_xticks(np.deg2rad([0, 90, 180, 270]))
-        ax.legend(loc="upper right", bbox_to_anchor=(1.35, 1.15))
+        ax.legend(loc="upper right", bbox_to_anchor=(1.35, 1.05))
         ax = canvas.axes[2]
         for name, marker in (("v1", "o"), ("mt", "s")):
             z = np.array(result.data[f"z_{name}"])
-            ax.plot(z[:, 0], z[:, 1], marker, ms=4, alpha=0.8, label=name.upper())
+            ax.plot(
+                z[:, 0],
+                z[:, 1],
+                marker,
+                ms=4,
+                alpha=0.8,
+                label=f"{name.upper()}, {len(z)} units" + (", many alike" if name == "mt" else ""),
+            )
         line = np.array([0, 30])
         ax.plot(line, line + 1.28, "k-", lw=0.7)
         ax.plot(line + 1.28, line, "k-", lw=0.7)
@@ -103,6 +110,8 @@ def plot(result: Result) -> Figure:
         ax.set(
             xlabel="Z of the component prediction", ylabel="Z of the pattern prediction", xlim=(-6, 30), ylim=(-6, 14)
         )
-        ax.set_title(f"{result.data['n']} directions")
-        ax.legend()
+        for x, y, kind in ((-5.5, 12.5, "pattern"), (15, -5.2, "component"), (-5.5, -5.2, "neither")):
+            ax.text(x, y, kind, color=npplot.COLORS["grey"], fontsize=8)
+        ax.set_title(f"{result.data['n']} directions; lines: Z apart by 1.28")
+        ax.legend(loc="center right", bbox_to_anchor=(1.02, 0.62))
     return canvas

@@ -327,17 +327,19 @@ def plot(result: Result) -> Figure:
         for name, values in result.data["loss"].items():
             loss.plot(np.linspace(0, result.config["steps"], len(values)), values, label=_NAMES[name], lw=1)
         loss.set(xlabel="step", ylabel="training loss (px per frame)", yscale="log")
+        loss.yaxis.set_major_formatter("{x:g}")
+        loss.yaxis.set_minor_formatter("{x:g}")
         loss.legend()
         means = result.values["epe_all_px"]
         errors.barh([_NAMES[name] for name in means], list(means.values()), color="0.6")
-        errors.set(xlabel="end-point error, held-out clips (px per frame)")
+        errors.set(xlabel=f"mean end-point error, {result.config['n_test']} held-out clips (px per frame)")
         every = np.concatenate([np.asarray(v) for v in result.data["index"].values()])
         bins = np.linspace(every.min() - 0.1, every.max() + 0.1, 25)
         last = list(result.data["index"])[-1]
         for name, label in (("stage1", "Stage I"), (last, "Stage II")):
             index.hist(result.data["index"][name], bins, alpha=0.6, label=label)
         index.axvline(0, color="0.3", lw=0.8)
-        index.set(xlabel="Z_p - Z_c (component | pattern)", ylabel="units")
+        index.set(xlabel="$Z_p - Z_c$ (component | pattern)", ylabel="units")
         index.legend()
         for ax, example, title in zip(rest, result.data["shown"], ("textured shapes", "plain shapes"), strict=False):
             _example(ax, example)
@@ -355,7 +357,7 @@ _NAMES = {
 def _example(ax: Any, example: dict[str, Any]) -> None:
     ax.imshow(np.asarray(example["frame"]), cmap="gray", vmin=0, vmax=255)
     at = np.arange(4, len(example["frame"]), 8)
-    for key, color in (("truth", "tab:green"), ("seen", "tab:red")):
+    for key, color in (("truth", npplot.COLORS["blue"]), ("seen", npplot.COLORS["vermilion"])):
         u, v = np.asarray(example[key], dtype=float)
         ax.quiver(at, at, u, v, color=color, scale=40, width=0.008, label={"truth": "true", "seen": "model"}[key])
     ax.legend(loc="upper right", frameon=True)

@@ -140,9 +140,9 @@ def plot(result: Result) -> Figure:
             ax.plot([low, high], [low, high], color=npplot.COLORS["grey"], lw=0.8, zorder=0)
             ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
         place.set(xlabel="reference place (deg)", ylabel="ours (deg)", title=f"V1, {len(ours)} voxels, r² > .2")
-        size.set(xlabel="reference size (deg)", ylabel="ours (deg)", title="standard deviation")
+        size.set(xlabel="reference size (deg)", ylabel="ours (deg)", title="size (SD); fits stop at 0.5 and 8 deg")
         made.set(xlabel="simulated place (deg)", ylabel="recovered (deg)",
-                 title=f"simulated, r² = {result.config['simulated_r2']}")  # fmt: skip
+                 title=f"{len(truth)} simulated voxels, r² = {result.config['simulated_r2']}")  # fmt: skip
         for ax in (place, made):
             ax.legend(loc="upper left", markerscale=2)
     return canvas

@@ -286,7 +286,7 @@ def _draw_layers(ax: Any, readout: str, result: Result) -> None:
             quantity="distance of partners / of others", label=name, ax=ax,
         )  # fmt: skip
     ax.axhline(1, color="black", linestyle=":", linewidth=0.8)
-    ax.set_xlabel(f"EfficientNet-Lite0, {readout}")
+    ax.set_xlabel(f"EfficientNet-Lite0, {readout} (dotted: as far as others)")
 
 
 def _draw_families(ax: Any, result: Result) -> None:

@@ -145,8 +145,12 @@ def _tours(task: str, net: npp.PointerNet | None, config: Config) -> tuple[dict[
     return found, {f"{task}_length": _interval(length, config)}
 
 
+NAMES = {"sort5": "sorting five numbers", "hull5": "hull of five points", "hull10": "hull of ten points",
+         "tour5": "round trip, five towns", "tour10": "round trip, ten towns"}  # fmt: skip
+
+
 def plot(result: Result) -> Figure:
-    """Draw the loss of every network, and a hull and a round trip that its network found."""
+    """Draw the training loss of every network."""
     with npplot.style():
         canvas = npplot.figure(1, 1, width_in=4.2, height_in=3)
         ax = canvas.axes[0]
@@ -154,7 +158,7 @@ def plot(result: Result) -> Figure:
             loss: Sequence[float] = result.data["losses"][task]
             steps = result.config["steps"].get(task, 0)
             if loss:
-                ax.plot((np.arange(len(loss)) + 0.5) * steps / len(loss), loss, color=color, label=task)
+                ax.plot((np.arange(len(loss)) + 0.5) * steps / len(loss), loss, color=color, label=NAMES[task])
         ax.set(xlabel="step", ylabel="cross-entropy (nats a step)", ylim=(0, None))
         ax.legend()
     return canvas

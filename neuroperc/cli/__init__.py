@@ -398,16 +398,18 @@ def run(
     out: Annotated[Path | None, typer.Option(help="Folder for JSON and PNG.  [default: results]")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Replace the seed of the profile.")] = None,
     device: Device = None,
+    redraw: Annotated[bool, typer.Option("--redraw", help="Measure nothing; draw the stored result again.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a paper's experiment and judge its claims."""
     from ..experiment import run_experiment
 
-    result = run_experiment(experiment, profile=profile, out=out, seed=seed, device=device, progress=not as_json)
+    result = run_experiment(
+        experiment, profile=profile, out=out, seed=seed, device=device, progress=not as_json, redraw=redraw
+    )
     verdict = {True: "holds", False: "DOES NOT HOLD", None: "not measured"}
     lines = [f"{claim.key}: {verdict[claim.holds]} ({claim.ours} {claim.unit})" for claim in result.claims]
-    lines.append(f"deviations: {'; '.join(result.deviations) or 'none'}")
-    lines += [result.summary] if result.summary else []
+    lines += [f"deviations: {'; '.join(result.deviations) or 'none'}", *filter(None, [result.summary])]
     _say(result.to_dict(), "\n".join(lines), as_json)
 
 

@@ -91,9 +91,9 @@ def write_page(
         '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>neuroperc: the guided tour</title><style>{_STYLE}</style></head><body><main>"
         "<header><h1>What a fovea keeps of a photograph</h1>"
-        "<p>One picture goes through every stage of neuroperc that exists so far. All distances are in degrees of "
-        "visual angle, x to the right and y up, from the centre of the display; light is linear, shown as sRGB. "
-        "Red crosses mark the gaze.</p>"
+        "<p>One packaged photograph goes through most stages; under its title each says what it was given. All "
+        "distances are in degrees of visual angle, x to the right and y up, from the centre of the display; light is "
+        "linear, shown as sRGB. Red crosses mark the gaze.</p>"
         f'<nav>{links}</nav></header>{body}<footer><section><p class="facts">Made by <code>neuroperc demo</code> in '
         f"{sum(seconds):.0f} s: {origin}.</p></section></footer></main></body></html>\n"
     )

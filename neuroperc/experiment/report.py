@@ -12,7 +12,7 @@ from typing import Any
 from .._check import atomic_path, check, fail
 from .claims import Claim, Result
 
-__all__ = ["ledger", "load_results", "write_ledger"]
+__all__ = ["ledger", "load_results", "read_result", "write_ledger"]
 
 
 def load_results(folder: str | os.PathLike[str]) -> list[Result]:
@@ -31,13 +31,15 @@ def load_results(folder: str | os.PathLike[str]) -> list[Result]:
     """
     folder = Path(folder)
     check(folder.is_dir(), "results folder", "a folder that exists", str(folder), "Run `neuroperc run NAME` first.")
-    results = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            results.append(Result.from_dict(json.loads(path.read_text(encoding="utf-8"))))
-        except (KeyError, TypeError, ValueError) as error:
-            fail("result", "a whole file written by `neuroperc run`", f"{path} ({error})", "Run the experiment again.")
-    return sorted(results, key=lambda result: (result.name, result.profile))
+    return sorted(map(read_result, folder.glob("*.json")), key=lambda result: (result.name, result.profile))
+
+
+def read_result(path: Path) -> Result:
+    """Read one result, or say which file is not one."""
+    try:
+        return Result.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        fail("result", "a whole file written by `neuroperc run`", f"{path} ({error})", "Run the experiment again.")
 
 
 def ledger(results_folder: str | os.PathLike[str]) -> str:
@@ -113,8 +115,9 @@ def write_ledger(results_folder: str | os.PathLike[str], *, dry_run: bool = Fals
         for name, digest in result.artifacts.items():
             found = hashlib.sha256((folder / name).read_bytes()).hexdigest() if (folder / name).is_file() else "no file"
             check(
-                found == digest, name, f"the picture of its result, sha256 {digest[:12]}", found[:12], "Run it again."
-            )
+                found == digest, name, f"the picture of its result, sha256 {digest[:12]}", found[:12],
+                "Run it again, or `neuroperc run NAME --redraw`.",
+            )  # fmt: skip
     text = ledger(folder)
     path = folder / "LEDGER.md"
     current = path.is_file() and path.read_text(encoding="utf-8") == text

@@ -19,6 +19,7 @@ from typing import Any
 from .._check import atomic_path, check, fail, one_of
 from .claims import Claim, Measured, Result, claim_from, plain, validate
 from .origin import provenance
+from .report import read_result
 
 __all__ = ["run_experiment"]
 
@@ -33,6 +34,7 @@ def run_experiment(
     seed: int | None = None,
     device: str | None = None,
     progress: bool = False,
+    redraw: bool = False,
 ) -> Result:
     """Run an experiment, judge its claims, and write ``<name>.<profile>.json`` and ``.png``.
 
@@ -48,6 +50,9 @@ def run_experiment(
         Replace the fields of the same name of ``Config``.
     progress
         Show a progress bar, when the script's ``run`` takes `progress`.
+    redraw
+        Measure nothing: draw the stored result again with the script as it is now. Its numbers and provenance stay;
+        ``drawn`` (commit and date) is added.
 
     Returns
     -------
@@ -57,8 +62,8 @@ def run_experiment(
     Raises
     ------
     ValueError
-        When the experiment, the profile or a parameter is unknown, a claim is not measured, or the profile does
-        not list its deviations.
+        When the experiment, the profile or a parameter is unknown, a claim is not measured, the profile does not
+        list its deviations, or there is no result to redraw.
     OSError
         When the results cannot be written; earlier results stay untouched.
 
@@ -73,6 +78,12 @@ def run_experiment(
     ValueError: experiment must be a script in ./experiments or the path of one, got nothing_of_the_kind...
     """
     script = _find_script(name_or_path)
+    folder = Path(out) if out is not None else script.parent / "results"
+    if redraw:
+        check(
+            seed is None and device is None, "seed and device", "left out with redraw", (seed, device), "Run it again."
+        )
+        return _redraw(script, profile, folder)
     table = _read_table(script.with_suffix(".toml"), profile)
     module = _load_script(script)
     config = _config(module, table[profile], profile, {"seed": seed, "device": device})
@@ -92,7 +103,15 @@ def run_experiment(
         provenance=provenance(script, device=getattr(config, "device", None)),
         summary=measured.summary,
     )
-    return _write(result, module, Path(out) if out is not None else script.parent / "results")
+    return _write(result, module, folder)
+
+
+def _redraw(script: Path, profile: str, folder: Path) -> Result:
+    result = read_result(folder / f"{script.stem}.{profile}.json")
+    now = provenance(script)
+    drawn = {"commit": now["commit"], "date": now["date"]}
+    result = dataclasses.replace(result, provenance={**result.provenance, "drawn": drawn})
+    return _write(result, _load_script(script), folder)
 
 
 def _find_script(name_or_path: str | os.PathLike[str]) -> Path:
@@ -175,7 +194,7 @@ def _write(result: Result, module: ModuleType, folder: Path) -> Result:
     figure = module.plot(result)
     with atomic_path(picture) as temporary:
         # No date or version inside, so that the same pixels give the same bytes.
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
     digest = hashlib.sha256(picture.read_bytes()).hexdigest()
     result = dataclasses.replace(result, artifacts={picture.name: digest})
     with atomic_path(folder / f"{result.name}.{result.profile}.json") as temporary:

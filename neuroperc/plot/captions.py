@@ -61,10 +61,8 @@ def word_cloud(
     order = np.argsort(-weight, kind="stable")
     least = positive("min_size_pt", min_size_pt)
     placed = _place([names[i] for i in order], size[order], least, ax)
-    strong = size[order] / size.max()
-    for (x, y, pt), k, share in zip(placed, order, strong, strict=False):
-        color = COLORS["vermilion"] if share > 0.8 else COLORS["blue"] if share > 0.5 else COLORS["grey"]
-        ax.text(x, y, names[k], size=pt, color=color, ha="center", va="center", transform=ax.transAxes)
+    for (x, y, pt), k in zip(placed, order, strict=False):
+        ax.text(x, y, names[k], size=pt, color=COLORS["blue"], ha="center", va="center", transform=ax.transAxes)
     if len(placed) < len(names):
         left = f"{len(names) - len(placed)} rarer words left out"
         ax.text(1, 0, left, size=6, color=COLORS["grey"], ha="right", va="bottom", transform=ax.transAxes)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from .._check import check
 from .images import pixels
@@ -132,6 +133,7 @@ def identification_curve(
         ax.fill_between(x, *limits.T, color=line.get_color(), alpha=0.18, linewidth=0)
     if first:
         ax.plot(x, 1 / x, ":", color=COLORS["grey"], label="chance")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="candidates", ylabel="share identified", ylim=(0, 1.02))
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncol=2, borderaxespad=0.2)
     return ax

@@ -75,6 +75,7 @@ def layer_profile(
         check(limits.shape == (len(names), 2), "interval", f"of shape ({len(names)}, 2)", limits.shape)
         bars = np.clip(np.stack([y - limits[:, 0], limits[:, 1] - y]), 0, None)
     words = ", ".join(part for part in (label, interval_of) if part)
+    ax.autoscale(axis="y")  # a second model may reach further than the first
     ax.errorbar(x, y, bars, fmt="o-", elinewidth=1, capsize=0, label=words or None)
     ax.set_xticks(x, names, rotation=30, ha="right")
     ax.set(ylabel=quantity, ylim=(min(0.0, ax.get_ylim()[0]), None))

@@ -126,5 +126,5 @@ def outline(box_deg: Any, display: Display, *, ax: Axes, label: str = "", color:
     columns, rows = display.to_px(corners).T
     ax.plot(columns, rows, "--", color=color, linewidth=1.2, label=label or None)
     if label:
-        ax.legend(loc="lower right")
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)  # off the picture
     return ax

@@ -110,7 +110,8 @@ def psychometric(
     ax.set(xlim=(fine[0], fine[-1]), ylim=(max(0, min(chance - 0.1, low.min() - 0.02)), 1.02))
     if threshold is not None:
         _threshold(ax, threshold, interval_of, color, (fine[0], fine[-1]))
-    ax.axhline(chance, color="black", linestyle=":", linewidth=0.8)
+    first = "chance" not in ax.get_legend_handles_labels()[1]
+    ax.axhline(chance, color="black", linestyle=":", linewidth=0.8, label="chance" if first else None)
     ax.set(xlabel=quantity, ylabel="proportion correct")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1))
     return ax

@@ -73,7 +73,7 @@ def search_functions(
         drawn: Any = mean if line is None else line
         ax.plot(x, drawn, "-", color=color)
     ax.set(xlabel="set size (items)", ylabel="reaction time (ms)", title=title)
-    ax.legend()
+    ax.legend(title="bars: standard errors over displays", title_fontsize=8, alignment="left")
     return ax
 
 

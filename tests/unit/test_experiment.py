@@ -232,6 +232,23 @@ def test_a_failing_plot_leaves_the_old_results(script):
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
+def test_redrawing_replaces_the_picture_and_keeps_the_numbers(script, tmp_path):
+    old = run_experiment(script, seed=5)
+    script.write_text(SCRIPT.replace("return Measured(", "raise RuntimeError(").replace('["x"])', '["x"], "k")'))
+    new = run_experiment(script, redraw=True)
+    folder = script.parent / "results"
+    assert (new.values, new.data, new.config, new.claims) == (old.values, old.data, old.config, old.claims)
+    assert {k: v for k, v in new.provenance.items() if k != "drawn"} == old.provenance
+    assert set(new.provenance["drawn"]) == {"commit", "date"}
+    assert new.artifacts != old.artifacts
+    assert load_results(folder) == [new]
+    write_ledger(folder)  # the picture is the result's
+    with pytest.raises(ValueError, match=r"written by `neuroperc run`, got .*author2000.paper.json"):
+        run_experiment(script, profile="paper", redraw=True)
+    with pytest.raises(ValueError, match="seed and device must be left out with redraw"):
+        run_experiment(script, seed=1, redraw=True)
+
+
 def test_damaged_results_are_named(script, tmp_path):
     run_experiment(script)
     folder = script.parent / "results"

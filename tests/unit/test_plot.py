@@ -131,11 +131,12 @@ def test_psychometric_draws_data_curve_threshold_and_names_its_intervals():
         interval_of="95 % of s0",
     )
     names = [t.get_text() for t in ax.get_legend().get_texts()]
-    assert names == ["95 % of s0", "95 % interval of each proportion"]
+    assert names == ["95 % of s0", "chance", "95 % interval of each proportion"]
     assert [t.get_text() for t in ax.texts] == ["◂"]  # the open side
     low = ax.collections[0].get_segments()[0][0][1]
     assert low == pytest.approx(0.260191, abs=1e-6)  # Clopper-Pearson of 9 in 18
     assert plot.psychometric([0.1, 0.2], [1, 2], [3, 3], ax=ax) is ax
+    assert [t.get_text() for t in ax.get_legend().get_texts()].count("chance") == 1
 
 
 @pytest.mark.parametrize(
@@ -166,6 +167,9 @@ def test_layer_profiles_say_what_bars_and_bands_are():
     assert [t.get_text() for t in ax.get_xticklabels()] == ["conv1", "conv2"]
     assert ax.get_legend_handles_labels()[1] == ["Nili bounds", "net, SD"]
     assert plot.layer_profile(["conv1", "conv2"], [0.1, np.nan], ax=ax) is ax
+    plot.layer_profile(["conv1", "conv2"], [-0.4, 1.2], interval=[[-0.6, 0], [1, 1.5]], interval_of="SD", ax=ax)
+    low, high = ax.get_ylim()
+    assert low < -0.6 and high > 1.5  # a second model is not cut by the limits of the first
     for call, words in (
         (lambda: plot.layer_profile(["a"], [1, 2]), "1 values, one a layer"),
         (lambda: plot.layer_profile(["a"], [1], interval=[[0, 1]]), "Say what it is"),
