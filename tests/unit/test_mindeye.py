@@ -97,6 +97,17 @@ def test_a_killed_training_goes_on_bit_for_bit(made, tmp_path, monkeypatch):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(resumed)).project(betas), whole)
 
 
+@pytest.mark.parametrize(
+    ("change", "scale"),
+    [({"learning_rate": 1e-2}, 1), ({"prior_weight": 1.0}, 1), ({"contrastive": "softclip"}, 1), ({}, 2)],
+)
+def test_a_training_on_other_data_or_settings_does_not_take_the_old_weights(made, tmp_path, change, scale):
+    betas, pictures = made
+    MindEye(**SMALL).fit(betas, pictures, checkpoint=tmp_path / "state.pt")
+    with pytest.raises(ValueError, match=r"data_key = .*state\.pt.*Use the same data and arguments"):
+        MindEye(**SMALL | change).fit(betas**scale, pictures, checkpoint=tmp_path / "state.pt")
+
+
 def test_subjects_share_everything_but_their_entry_and_a_new_one_starts_from_it(made):
     betas, pictures = made
     both = MindEye(**SMALL, entry="linear").fit(
@@ -298,3 +309,6 @@ def test_a_killed_decoder_goes_on_bit_for_bit(made, tmp_path, monkeypatch):
     torch.testing.assert_close(resumed(asked), whole, rtol=0, atol=0)
     other = mindeye.PictureDecoder(**settings, random_state=1).fit(tokens, pictures)(asked)
     assert (other - whole).abs().max() > 1e-3
+    for changed, shown in (({"noise_sd": 0.0}, pictures), ({}, pictures[::-1])):
+        with pytest.raises(ValueError, match="data_key"):
+            mindeye.PictureDecoder(**settings | changed).fit(tokens, shown, checkpoint=tmp_path / "state.pt")
