@@ -115,11 +115,14 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     shape: Any = tuple(int(n) for n in image.shape)
     check(3 <= len(shape) <= 4, found.name, "of 3 or 4 dimensions", f"shape {shape}", "Split the file by volumes.")
     check(0 not in shape, found.name, "of at least one voxel and one volume", f"shape {shape}")
+    place = np.asarray(image.affine, float)
+    invertible = bool(np.isfinite(place).all()) and abs(np.linalg.det(place)) > 0
+    check(invertible, found.name, "with an affine that can be inverted", place[:3].tolist(), "Mend its header.")
     codes = (
         (int(image.header["sform_code"]), int(image.header["qform_code"])) if "sform_code" in image.header else (0,) * 2
     )
     return Source(
-        found, shape[:3], shape[3] if len(shape) == 4 else 1, np.asarray(image.affine, float), np.dtype(proxy.dtype),
+        found, shape[:3], shape[3] if len(shape) == 4 else 1, place, np.dtype(proxy.dtype),
         float(proxy.slope), float(proxy.inter), codes, _tr_s(image, len(shape)), proxy.offset,
     )  # fmt: skip
 
@@ -159,8 +162,10 @@ def _hdf5(path: Path) -> Source:
 
     with readable(path), h5py.File(path, "r") as file:
         check("betas" in file, path.name, "an HDF5 file with the data set betas, as NSD's", sorted(file))
-        shape, dtype = file["betas"].shape, file["betas"].dtype
-    check(len(shape) == 4, path.name, "of shape (trial, k, j, i)", f"shape {shape}")
+        stored = file["betas"]
+        shape: Any = getattr(stored, "shape", ())  # a group has neither
+        dtype = getattr(stored, "dtype", np.dtype(object))
+    check(len(shape) == 4 and 0 not in shape, path.name, "of shape (trial, k, j, i), none of them 0", f"shape {shape}")
     return Source(path, shape[:0:-1], int(shape[0]), None, dtype)
 
 
@@ -190,6 +195,7 @@ def _streamed(source: Source) -> Iterator[np.ndarray]:
                          f"a file that ends in volume {t + 1}", "It is truncated: copy it again.")  # fmt: skip
                 got += n
             yield buffer
+        stream.read(1)  # at its end a gzip file checks its sum: changed bytes are seen
 
 
 @contextmanager
