@@ -139,6 +139,9 @@ def test_results_refuse_what_they_do_not_have(found):
         found.of("oracle")
     with pytest.raises(ValueError, match="at most 12, the candidates of the smallest condition"):
         found.identification(13)
+    for n in (13, 1, 0):
+        with pytest.raises(ValueError, match="n_candidates must be"):
+            found.chance(n)
 
 
 def test_a_stimulus_set_is_matched_by_id():
