@@ -109,6 +109,9 @@ def test_a_captioner_is_any_function_and_is_checked():
     assert found.caption.values[0].tolist() == ["2 rows", "2 rows", "1 rows"]
     with pytest.raises(ValueError, match=r"captioner must be a function that returns 3 captions .* got 1"):
         caption_voxels(encoder(), BANK, lambda x: ["one"])
+    for odd in (lambda x: "abc", lambda x: None, lambda x: ["a", None, "c"]):
+        with pytest.raises(TypeError, match="captioner must be a function that returns a list of strings"):
+            caption_voxels(encoder(), BANK, odd)
     with pytest.raises(ValueError, match=r"encoder must be a Dataset with weight"):
         caption_voxels(xr.Dataset(), BANK, WORDS)
 
@@ -146,9 +149,13 @@ def test_nouns_are_whole_words_with_plurals_and_the_longest_first():
     np.testing.assert_array_equal(word_map(captions), [0.0, 0.5])
     outside = said(["a cat", "a dog"], region=["", "V1"])
     assert nouns_by_region(outside, ["cat", "dog"]).noun.tolist() == ["dog"]
+    unnamed = outside.assign_coords(region=("neuroid", np.array([np.nan, "V1"], dtype=object)))
+    assert nouns_by_region(unnamed, ["cat", "dog"]).region.tolist() == ["V1"]
     for bad, message in (
         (lambda: nouns_by_region(captions, ["cat"], region="roi"), "region must be a coordinate among"),
         (lambda: nouns_by_region(captions, []), "nouns must be at least one word"),
+        (lambda: nouns_by_region(captions, ["cat", ""]), "nouns must be words, got an empty one"),
+        (lambda: word_map(captions, {" ": "cat"}), "nouns must be words, got an empty one"),
         (lambda: nouns_by_region(said(["a"], region=[""]), ["a"]), "a region for at least one voxel"),
         (lambda: word_map(captions, "person"), "nouns must be a list of words .* got person"),
         (lambda: word_map(xr.Dataset()), "a Dataset with caption"),

@@ -91,6 +91,7 @@ class BrainDiffuser(BaseEstimator):
         self.shape_, flat = y.shape[1:], y.reshape(len(y), -1)
         self.mean_, self.sd_ = x.mean(axis=0), x.std(axis=0)
         self.sd_ = np.where(self.sd_ > 0, self.sd_, np.inf)
+        check(np.isfinite(self.sd_).any(), "betas", "of voxels that vary", "constant voxels only")
         scaled = (x - self.mean_) / self.sd_
         self.ridge_ = RidgeCV(alphas).fit(scaled, flat, groups=labels)
         self.target_mean_, self.target_sd_ = flat.mean(axis=0), flat.std(axis=0)
