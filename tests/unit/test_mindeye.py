@@ -200,6 +200,8 @@ def test_using_it_wrongly_is_named(made):
         BrainDiffuser(transductive=True).fit(betas, pictures).predict(betas[:1])
     with pytest.raises(ValueError, match="alpha must be a finite number above 0"):
         BrainDiffuser(alpha=0).fit(betas, pictures)
+    with pytest.raises(ValueError, match="betas must be of voxels that vary, got constant voxels only"):
+        BrainDiffuser().fit(np.ones_like(betas), pictures)
 
 
 def test_low_level_at_published_size_gives_stable_diffusions_latents():
@@ -238,6 +240,7 @@ def test_evaluation_says_what_is_wrong():
         ({"nearest": [0, 0, 0, 9], "training_images": shown}, "nearest must be the number of a training image"),
         ({"conditions": ["a"]}, "conditions must be one for each"),
         ({"interval": "sem"}, "interval must be one of"),
+        ({"resize_px": 0}, "resize_px must be a whole number of at least 1"),
     ):
         given = {"reconstructions": shown, "images": shown, "encoding": "srgb", "rng": 0} | change
         with pytest.raises(ValueError, match=says):

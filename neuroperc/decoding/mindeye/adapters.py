@@ -240,25 +240,11 @@ def open_clip_sentences(
 ) -> SentenceEncoder:
     """Load the text tower of an OpenCLIP model: embeddings of length 1 beside those of its pictures.
 
-    Parameters
-    ----------
-    model_name, pretrained
-        Names of ``open_clip.create_model``; weights are downloaded by it.
-    device
-        Where it runs.
+    Parameters, errors and notes are those of `open_clip_tokens`.
 
     Returns
     -------
     SentenceEncoder
-
-    Raises
-    ------
-    RuntimeError
-        Without the package ``open_clip``.
-
-    Notes
-    -----
-    Tested with a miniature tower of random weights alone: no CLIP weights were at hand.
 
     Examples
     --------
