@@ -25,6 +25,9 @@ def checked_trials(responses: Any, images: Any, stimuli: Any, groups: Any, condi
     kinds = np.zeros(len(x), int) if conditions is None else _labels("conditions", conditions, responses, len(x))
     for name, of_row in (("groups", held), ("conditions", kinds)):
         check_same(name, of_row[:, None], labels, "of one stimulus", "A stimulus on both sides of a split leaks.")
+    alone = [] if conditions is None else _of_one_stimulus(kinds, labels)
+    check(not alone, "conditions", "of two or more stimuli each", f"one in {alone[:1]}", "There is nothing to tell it "
+          "from: leave it out, or merge conditions.")  # fmt: skip
     n_groups = len(np.unique(held))
     check(n_groups > 3, "groups", "four or more", n_groups, "The penalty leaves a group out too.")
     return x, pictures.shape[1:], y, labels, held, kinds
@@ -54,6 +57,12 @@ def _labels(name: str, given: Any, responses: Any, n: int) -> np.ndarray:
     labels = np.asarray(given)
     check(labels.shape == (n,), name, f"a label for each of the {n} rows", f"shape {labels.shape}")
     return labels
+
+
+def _of_one_stimulus(kinds: np.ndarray, labels: np.ndarray) -> list[Any]:
+    of_stimulus = kinds[np.unique(labels, return_index=True)[1]]
+    found, counts = np.unique(of_stimulus, return_counts=True)
+    return list(found[counts == 1].tolist())
 
 
 def check_same(name: str, values: np.ndarray, labels: np.ndarray, what: str, remedy: str) -> None:

@@ -152,7 +152,8 @@ def reconstruct(
         Name or labels of what is held out whole, each stimulus inside one; None holds out stimuli. When groups are
         conditions, all candidates are equally unseen, which is the fairest test.
     conditions
-        Name or labels; candidates come from the row's own condition. None takes all stimuli.
+        Name or labels, of two stimuli or more each; candidates come from the row's own condition. None takes all
+        stimuli.
     n_folds
         Of groups; None leaves out one at a time.
     alphas

@@ -388,6 +388,8 @@ def test_word_clouds_do_not_overlap_and_are_the_same_again():
     np.testing.assert_allclose(size / size[0], np.sqrt(weights[: len(shown)]), rtol=1e-6)
     if len(shown) < 12:
         assert ax.texts[-1].get_text() == f"{12 - len(shown)} rarer words left out"
+    with pytest.raises(ValueError, match="words must be of one letter or more each, got an empty one"):
+        plot.word_cloud(["cat", " "], [1, 2])
     again = plot.word_cloud(words, weights, ax=plot.figure(width_in=4, height_in=3).axes[0])
     assert [t.get_position() for t in again.texts] == [t.get_position() for t in ax.texts]
     for given, message in ((([], []), "weights must be 0 numbers"), ((["a"], [0.0]), "weights must be above 0")):

@@ -124,6 +124,7 @@ def test_ranks_by_counting():
         ({"groups": np.arange(48)}, "groups must be the same for all rows of one stimulus.*leaks"),
         ({"groups": np.arange(48) // 24}, "groups must be four or more, got 2"),
         ({"conditions": np.arange(48)}, "conditions must be the same for all rows"),
+        ({"conditions": np.where(OWN == 3, "odd", "even")}, "conditions must be of two or more stimuli.*one in .'odd'"),
         ({"screen": -1}, "screen must be a whole number of at least 0"),
         ({"n_folds": 99}, "n_folds must be at most"),
     ],
