@@ -15,6 +15,7 @@ from neuroperc.decoding import (
     read_betas,
     read_bold,
     read_events,
+    read_map,
     region_table,
     resample_volume,
     write_map,
@@ -84,6 +85,18 @@ def test_surfaces_have_vertices(tmp_path):
     np.testing.assert_array_equal(back.darrays[1].data[4:], rows[1, 4:])
     assert np.isnan(back.darrays[1].data[:4]).all()
     assert back.darrays[0].intent == nibabel.nifti1.intent_codes["NIFTI_INTENT_ESTIMATE"]
+
+
+@pytest.mark.parametrize("ending", [".mgh", ".mgz"])
+def test_freesurfers_volumes_have_voxels(tmp_path, stored, mask, ending):
+    file = tmp_path / f"b{ending}"
+    nibabel.save(nibabel.MGHImage(stored.astype(np.float32), AFFINE), file)
+    found = read_betas(file, mask=mask, trials=TRIALS)
+    np.testing.assert_array_equal(found.values, stored[mask].T)
+    np.testing.assert_array_equal(np.stack([found.i, found.j, found.k], 1), np.argwhere(mask))
+    nibabel.save(nibabel.MGHImage(mask.astype(np.float32), AFFINE), file)
+    np.testing.assert_array_equal(read_map(file)[0], mask)
+    assert region_table(label_voxels(found, file)).n_voxels.tolist() == [mask.sum()]
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])

@@ -196,6 +196,8 @@ def test_using_it_wrongly_is_named(made):
     model = MindEye(**SMALL).fit(betas, pictures)
     with pytest.raises(ValueError, match="betas must be of 10 voxels, as in training, got 9"):
         model.project(betas[:, :9])
+    with pytest.raises(RuntimeError, match="pretrained must be fitted first"):
+        MindEye(**SMALL).fit(betas, pictures, pretrained=MindEye())
     with pytest.raises(ValueError, match="betas must be of two or more pictures when transductive"):
         BrainDiffuser(transductive=True).fit(betas, pictures).predict(betas[:1])
     with pytest.raises(ValueError, match="alpha must be a finite number above 0"):

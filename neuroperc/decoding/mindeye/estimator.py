@@ -183,9 +183,14 @@ class MindEye(BaseEstimator):
         Raises
         ------
         ValueError
-            For NaN, shapes that do not match, fewer than two pictures, or a checkpoint of another training.
+            For NaN, shapes that do not match, fewer than two pictures, or a checkpoint of another training: other data
+            or other settings.
+        RuntimeError
+            When `pretrained` is not fitted.
         """
         self._check()
+        if pretrained is not None and not hasattr(pretrained, "network_"):
+            fail("pretrained", "fitted first", "no network", "Call its fit(betas, embeddings).", RuntimeError)
         parts = subjects_of(betas, embeddings)
         pictures = Pictures(parts)
         check(len(pictures) > 1, "betas", "of two or more pictures", len(pictures), "Contrast needs a second one.")

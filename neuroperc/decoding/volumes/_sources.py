@@ -22,7 +22,7 @@ from nibabel.spatialimages import HeaderDataError
 from ..._check import check, fail
 
 GIFTI = (".gii", ".gii.gz")
-SURFACES = (*GIFTI, ".mgh", ".mgz")
+FREESURFER = (".mgh", ".mgz")
 _KINDS = ".nii, .nii.gz, .img/.hdr, .mgh, .mgz, .gii or .hdf5"
 
 
@@ -68,8 +68,9 @@ class Source:
 
     @property
     def is_surface(self) -> bool:
-        """Whether the first axis counts vertices."""
-        return self.path.name.endswith(SURFACES)
+        """Whether the first axis counts vertices: FreeSurfer's files hold those as (vertex, 1, 1), and volumes too."""
+        name = self.path.name
+        return name.endswith(GIFTI) or (name.endswith(FREESURFER) and self.shape[1:] == (1, 1))
 
     @property
     def has_own_scaling(self) -> bool:
