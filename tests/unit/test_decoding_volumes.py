@@ -375,21 +375,22 @@ def test_gzip_that_ends_early_is_named(tmp_path, stored):
         read_betas(tmp_path / "short.nii.gz", trials=TRIALS, scale=1)
 
 
-def test_a_changed_byte_in_a_gzip_file_is_seen(tmp_path):
+@pytest.mark.parametrize("footer", [b"", b"more" * 9])
+def test_a_changed_byte_in_a_gzip_file_is_seen(tmp_path, footer):
     stored = np.random.default_rng(0).integers(-900, 900, (20, 20, 20, 3)).astype(np.int16)
-    file = save(stored, tmp_path / "flipped.nii.gz")
-    plain = gzip.decompress(file.read_bytes())
-    whole = bytearray(gzip.compress(plain, 0))
-    whole[-30] ^= 1  # within the last volume; stored as it is, so that only the checksum knows
-    file.write_bytes(whole)
+
+    def flipped(array, name):
+        file = save(array, tmp_path / name)
+        whole = bytearray(gzip.compress(gzip.decompress(file.read_bytes()) + footer, 0))
+        whole[-100] ^= 1  # in the last volume; stored as it is, so that only the checksum knows
+        file.write_bytes(whole)
+        return file
+
     with pytest.raises(ValueError, match=r"flipped\.nii\.gz must be a readable file .* CRC check failed"):
-        read_betas(file, trials=TRIALS, scale=1)
-    one = save((stored[..., 0] > 0).astype(np.float32), tmp_path / "mask.nii.gz")
-    whole = bytearray(gzip.compress(gzip.decompress(one.read_bytes()), 0))
-    whole[-30] ^= 1
-    one.write_bytes(whole)
+        read_betas(flipped(stored, "flipped.nii.gz"), trials=TRIALS, scale=1)
+    mask = flipped((stored[..., 0] > 0).astype(np.float32), "mask.nii.gz")
     with pytest.raises(ValueError, match=r"mask\.nii\.gz must be a readable file"):
-        read_betas(save(stored, tmp_path / "b.nii"), mask=one, trials=TRIALS, scale=1)
+        read_betas(save(stored, tmp_path / "b.nii"), mask=mask, trials=TRIALS, scale=1)
 
 
 @pytest.mark.parametrize("first", [np.nan, 0.0])

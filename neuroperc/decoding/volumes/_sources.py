@@ -196,7 +196,9 @@ def _streamed(source: Source) -> Iterator[np.ndarray]:
                          f"a file that ends in volume {t + 1}", "It is truncated: copy it again.")  # fmt: skip
                 got += n
             yield buffer
-        stream.read(1)  # at its end a gzip file checks its sum: changed bytes are seen
+        # At its end a gzip file checks its sum: changed bytes are seen.
+        while source.path.suffix in (".gz", ".mgz") and stream.read(2**20):
+            pass
 
 
 @contextmanager
