@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from .._check import check, fail, finite
+
+_MOST_COMPARED = 1024
 
 
 def checked_trials(responses: Any, images: Any, stimuli: Any, groups: Any, conditions: Any) -> tuple[Any, ...]:
@@ -73,3 +76,32 @@ def check_same(name: str, values: np.ndarray, labels: np.ndarray, what: str, rem
         fail(
             name, f"the same for all rows {what}", f"another one in row {odd[0]} of {labels.tolist()[odd[0]]!r}", remedy
         )
+
+
+def rows_by_stimulus(name: str, table: xr.DataArray, wanted: np.ndarray, whose: str) -> np.ndarray:
+    """Return the row of each wanted stimulus from a labelled array that has one row a `stimulus_id`, in any order."""
+    labels = table.coords["stimulus_id"]
+    check(labels.ndim == 1, name, "with a stimulus_id for each row", f"one of shape {labels.shape}")
+    known = labels.values
+    check(len(np.unique(known)) == len(known), name, "of one row a stimulus_id", "a stimulus twice",
+          "Average them, or give a plain array, a row a presentation.")  # fmt: skip
+    order = np.argsort(known, kind="stable")
+    found = order[np.clip(np.searchsorted(known, wanted, sorter=order), 0, len(known) - 1)]
+    missing = np.flatnonzero(known[found] != wanted)
+    if missing.size:
+        fail(name, f"there for every stimulus of the {whose}", f"none for {wanted[missing[0]]}")
+    return np.asarray(table.transpose(labels.dims[0], ...).values[found])
+
+
+def check_alike(name: str, rows: np.ndarray, labels: np.ndarray) -> None:
+    """Raise when rows (row, ...) of one stimulus have nothing in common: they are in another order than the trials."""
+    first, own = np.unique(labels, return_index=True, return_inverse=True)[1:]
+    again = np.flatnonzero(first[own] != np.arange(len(rows)))[:_MOST_COMPARED]
+    if not again.size:
+        return
+    mean = rows[first[:_MOST_COMPARED]].mean(axis=0)
+    a, b = (np.reshape(rows[which] - mean, (len(again), -1)) for which in (again, first[own[again]]))
+    size = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosine = float(np.divide((a * b).sum(axis=1), size, out=np.ones(len(a)), where=size > 0).mean())
+    check(cosine > 0.5, name, "alike for all rows of one stimulus", f"a mean cosine of {cosine:.2f}",
+          "They must be in the order of the presentations, or labelled with stimulus_id.")  # fmt: skip

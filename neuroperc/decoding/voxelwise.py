@@ -10,13 +10,13 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from .._check import check, fail, finite, positive
+from .._check import check, finite, positive
 from ..data import check_responses
 from ..metrics import explainable_variance, noise_ceiling, pearson, spearman_brown, split_half, stack_repeats
 from ..metrics import r2 as share_of_variance
 from ..regression import RidgeCV, Rotated, cross_predict, fold_splits, rotate
 from ._blocks import BlockStore, block_step, fit_blocks
-from ._trials import check_same
+from ._trials import check_same, rows_by_stimulus
 
 #: Penalties for features of any size: they are scaled with the features' mean variance.
 ALPHAS = tuple(float(a) for a in np.logspace(-3, 7, 21))
@@ -270,9 +270,9 @@ def aligned(features: Any, responses: xr.DataArray, groups: Any) -> tuple[np.nda
     check_responses(responses)
     check("time" not in responses.dims, "responses", "without a time axis", responses.dims, "Select or average bins.")
     n = responses.sizes["presentation"]
-    x = np.asarray(features.values if hasattr(features, "coords") else features)
-    if hasattr(features, "coords") and "stimulus_id" in features.coords:
-        x = x[_rows_of(features.coords["stimulus_id"].values, responses.coords["stimulus_id"].values)]
+    named = "stimulus_id" in getattr(features, "coords", {})
+    wanted = responses.coords["stimulus_id"].values
+    x = rows_by_stimulus("features", features, wanted, "responses") if named else np.asarray(features)
     check(responses.sizes["neuroid"] > 0, "responses", "of at least one voxel", "none")
     check(x.dtype.kind in "biuf", "features", "real numbers", f"dtype {x.dtype}", "Convert them with .astype(float).")
     check(x.ndim == 2 and len(x) == n, "features", f"({n}, feature), a row for each of the responses'",
@@ -308,19 +308,6 @@ def _counts_up(names: np.ndarray) -> bool:
     shown, number = np.array([p[0] for p in parts]), np.array([int(p[2]) for p in parts])
     same = shown[1:] == shown[:-1]
     return bool(same.any() and (np.diff(number)[same] == 1).all())
-
-
-def _rows_of(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return for each wanted stimulus the row of its features."""
-    order = np.argsort(known, kind="stable")
-    check(len(np.unique(known)) == len(known), "features", "of one row a stimulus_id", "a stimulus twice",
-          "Average them, or give a plain array in the rows of the responses.")  # fmt: skip
-    place = np.clip(np.searchsorted(known, wanted, sorter=order), 0, len(known) - 1)
-    found: np.ndarray = order[place]
-    missing = np.flatnonzero(known[found] != wanted)
-    if missing.size:
-        fail("features", "there for every stimulus of the responses", f"none for {wanted[missing[0]]}")
-    return found
 
 
 def feature_scale(turned: Any) -> float:

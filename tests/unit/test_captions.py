@@ -182,6 +182,7 @@ def test_encoders_average_repeats_within_sessions():
         ({"solver": "sgd", "epochs": 0}, "epochs must be"),
         ({"embeddings": np.zeros((60, 4))}, "embeddings must be finite and not all 0"),
         ({"embeddings": x}, "features must be \\(60, feature\\)"),
+        ({"embeddings": np.r_[x, x]}, "embeddings must be alike for all rows of one stimulus, got a mean cosine of"),
     ):
         given = {"embeddings": x[rows]} | bad
         with pytest.raises(ValueError, match=message):

@@ -33,6 +33,36 @@ def test_what_comes_out_has_the_shape_of_the_embeddings(made):
     assert flat.predict(betas[:4], n_samples=3).shape == (4, 5)
 
 
+def test_trials_and_embeddings_are_matched_by_stimulus(made):
+    betas, pictures = made
+    names = np.repeat([f"p{k}" for k in range(12)], 2)
+    trials = make_responses(betas, stimulus_id=names)
+    table = xr.DataArray(pictures[:12, 0], dims=("s", "f"), coords={"stimulus_id": ("s", names[::2])})
+    wanted = MindEye(**SMALL).fit(trials, np.repeat(pictures[:12, 0], 2, axis=0)).project(betas)
+    for embeddings in (table, table[::-1], table.T):
+        np.testing.assert_array_equal(MindEye(**SMALL).fit(trials, embeddings).project(betas), wanted)
+    for embeddings, says in (
+        (xr.concat([table, table[:1]], "s"), "embeddings must be of one row a stimulus_id, got a stimulus twice"),
+        (table[1:], "embeddings must be there for every stimulus of the betas, got none for p0"),
+        (
+            np.concatenate([pictures[:12, 0]] * 2),
+            "embeddings must be alike for all rows of one stimulus, got a mean",
+        ),
+    ):
+        with pytest.raises(ValueError, match=says):
+            MindEye(**SMALL).fit(trials, embeddings)
+
+
+def test_the_linear_baseline_keeps_repeats_together(made):
+    betas, pictures = made
+    names = np.repeat(np.arange(12), 2)
+    twice = np.repeat(pictures[:12, 0], 2, axis=0)
+    own = BrainDiffuser(alpha=None).fit(make_responses(betas, stimulus_id=names), twice)
+    wanted = BrainDiffuser(alpha=None).fit(betas, twice, groups=names)
+    np.testing.assert_array_equal(own.predict(betas), wanted.predict(betas))
+    np.testing.assert_array_equal(own.ridge_.alpha_, wanted.ridge_.alpha_)
+
+
 def test_same_seed_same_bits_and_another_seed_others(made):
     betas, pictures = made
     first, again, other = (MindEye(**SMALL, random_state=s).fit(betas, pictures).project(betas) for s in (0, 0, 1))
