@@ -129,6 +129,21 @@ def test_a_failed_write_leaves_nothing(tmp_path, stored, mask):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.nii"]
 
 
+def test_a_folder_that_cannot_be_written_is_said_with_the_file(tmp_path, stored, monkeypatch):
+    import tempfile
+
+    betas = read_betas(save(stored, tmp_path / "b.nii"), trials=TRIALS, scale=1)
+
+    def refused(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refused)
+    with pytest.raises(
+        PermissionError, match=r"map\.nii could not be written \(Permission denied\); nothing was changed"
+    ):
+        write_map(betas[0], tmp_path / "map.nii", like=betas)
+
+
 def bold_file(path, n=6, tr_s=2.0, value=1.0):
     image = nibabel.Nifti1Image(np.arange(n) * np.full((2, 1, 1, 1), value, np.float32), AFFINE)
     image.header.set_zooms((2, 2, 2.5, tr_s))
