@@ -18,6 +18,7 @@ from ..regression import RidgeCV, Rotated, cross_predict, fold_splits, rotate
 from ._blocks import BlockStore, block_step, fit_blocks
 from ._trials import check_same, rows_by_stimulus
 
+_FEWEST_VOLUMES = 10  # as many rows in order are no accident of names such as "cat:0" and "cat:1"
 #: Penalties for features of any size: they are scaled with the features' mean variance.
 ALPHAS = tuple(float(a) for a in np.logspace(-3, 7, 21))
 
@@ -307,7 +308,8 @@ def _counts_up(names: np.ndarray) -> bool:
         return False
     shown, number = np.array([p[0] for p in parts]), np.array([int(p[2]) for p in parts])
     same = shown[1:] == shown[:-1]
-    return bool(same.any() and (np.diff(number)[same] == 1).all())
+    longest = np.diff(np.flatnonzero(np.r_[True, ~same, True])).max()
+    return bool(longest >= _FEWEST_VOLUMES and (np.diff(number)[same] == 1).all())
 
 
 def feature_scale(turned: Any) -> float:

@@ -177,6 +177,8 @@ def test_volumes_named_by_run_and_number_are_a_time_series(function):
     assert function(X, frames, groups=np.repeat(np.arange(5), 4)).sizes["neuroid"] == 4
     pictures = Y.assign_coords(stimulus_id=("presentation", [f"cat:{k * 7 % 20}" for k in range(20)]))
     assert function(X, pictures).sizes["neuroid"] == 4  # not in order: no time series
+    exemplars = Y.assign_coords(stimulus_id=("presentation", [f"class {k // 4}:{k % 4}" for k in range(20)]))
+    assert function(X, exemplars).sizes["neuroid"] == 4  # too few of each
 
 
 @pytest.mark.parametrize(
