@@ -285,6 +285,7 @@ def decode(
     mask: Annotated[Path | None, typer.Option(help="A volume on the same grid; voxels above 0 are read.")] = None,
     trials: Annotated[Path | None, typer.Option(help="Table with a row a volume and the column stimulus_id.")] = None,
     scale: Annotated[float | None, typer.Option(help="Factor of integers without a scaling of their own.")] = None,
+    drop_nan: Annotated[bool, typer.Option("--drop-nan", help="Leave out voxels with NaN.")] = False,
     label: Annotated[str | None, typer.Option(help="Column of categories; then these are decoded.")] = None,
     run: Annotated[str, typer.Option(help="Column of runs, which are held out whole.")] = "run",
     permutations: Annotated[int, typer.Option(min=0, help="Of labels within runs; 0 tests nothing.")] = 1000,
@@ -300,9 +301,9 @@ def decode(
     from .decode import decode_files, summary_lines
 
     facts = decode_files(
-        source, out, mask=mask, trials=trials, scale=scale, label=label, run=run, permutations=permutations,
-        pictures=pictures, condition=condition, hold_out=hold_out, side_px=side_px, screen=screen, seed=seed,
-        progress=not as_json,
+        source, out, mask=mask, trials=trials, scale=scale, drop_nan=drop_nan, label=label, run=run,
+        permutations=permutations, pictures=pictures, condition=condition, hold_out=hold_out, side_px=side_px,
+        screen=screen, seed=seed, progress=not as_json,
     )  # fmt: skip
     _say(facts, "\n".join([*summary_lines(facts), *facts["written"]]), as_json)
 

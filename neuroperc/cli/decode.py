@@ -34,6 +34,7 @@ def decode_files(
     mask: Path | None = None,
     trials: Path | None = None,
     scale: float | None = None,
+    drop_nan: bool = False,
     label: str | None = None,
     run: str = "run",
     permutations: int = 1000,
@@ -56,6 +57,8 @@ def decode_files(
         A folder, made if it is missing.
     mask, trials, scale
         As in `read_betas`.
+    drop_nan
+        Leave out voxels that hold NaN in any volume.
     label, run, permutations
         With `label`, the name of a column of categories, they are classified with whole runs held out.
     pictures
@@ -82,7 +85,7 @@ def decode_files(
         For input that cannot be read or does not fit together.
     """
     check_files(source, target, "brain data")
-    responses, images = _read(source, mask, trials, scale)
+    responses, images = _read(source, mask, trials, scale, drop_nan)
     if label is not None:
         check(pictures is None, "--pictures", "left out with --label", str(pictures), "Decode one thing at a time.")
         shown, runs = _column(responses, "--label", label), _column(responses, "--run", run)
@@ -121,13 +124,17 @@ def summary_lines(facts: dict[str, Any]) -> list[str]:
     ]
 
 
-def _read(source: Path, mask: Path | None, trials: Path | None, scale: float | None) -> tuple[xr.DataArray, Any]:
+def _read(
+    source: Path, mask: Path | None, trials: Path | None, scale: float | None, drop_nan: bool
+) -> tuple[xr.DataArray, Any]:
     """Return a Responses, and pictures (row, ...) when they are in the file."""
     if source.suffix.lower() not in _ARRAYS:
         check(trials is not None, "--trials", "a table with a row a volume and the column stimulus_id", None)
-        return read_betas(source, mask=mask, trials=trials, scale=scale), None
-    check(mask is None and trials is None and scale is None, "--mask, --trials and --scale", "left out",
-          f"given for {source}", "An array file holds its own labels.")  # fmt: skip
+        nan: Any = "drop" if drop_nan else "raise"
+        return read_betas(source, mask=mask, trials=trials, scale=scale, nan=nan), None
+    given = mask is not None or trials is not None or scale is not None or drop_nan
+    check(not given, "--mask, --trials, --scale and --drop-nan", "left out", f"given for {source}",
+          "An array file holds its own labels.")  # fmt: skip
     arrays = read_variables(source)
     for name in ("responses", "stimulus_id"):
         check(name in arrays, str(source), "with responses (row, voxel) and stimulus_id (row,)", sorted(arrays))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from .._check import as_rng, check, finite, integer
 from ..regression import cross_predict, rotate
@@ -117,6 +118,10 @@ def decode_labels(
     finite("patterns", x, 'Read with nan="drop".')
     for name, array in (("labels", shown), ("runs", of_run)):
         check(array.shape == (len(x),), name, f"one for each of the {len(x)} rows", f"shape {array.shape}")
+    for name, given in (("labels", labels), ("runs", runs)):
+        lost = np.flatnonzero(pd.isna(np.asarray(given)))
+        check(not lost.size, name, "there for every row", f"none in row {lost[:1]}", "Name it or drop the row.")
+    check(np.ptp(x, axis=0).any(), "patterns", "ones that vary", "constant voxels only")
     classes, numbers = np.unique(shown, return_inverse=True)
     check(len(classes) > 1, "labels", "of two or more classes", classes)
     check(len(np.unique(of_run)) > 3, "runs", "four or more", np.unique(of_run), "The penalty leaves a run out too.")

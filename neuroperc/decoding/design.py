@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .._check import check, fail, finite, integer, one_of, positive
+from .._check import check, fail, finite, integer, one_of
 from ..data import make_responses
 from .volumes import named_hrf
-from .volumes.reading import check_events, read_table
+from .volumes.reading import check_events, check_interval_s, read_table
 
 _FINE_S = 0.05  # onsets are kept to this
 Hrf = Literal["spm", "glover"] | Callable[[np.ndarray], np.ndarray]
@@ -78,7 +78,7 @@ def design(
     >>> found.neuroid_id.values.tolist(), found.values.T.tolist()
     (['face+1s', 'face+3s'], [[0.0, 0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0, 0.0]])
     """
-    tr_s = positive("tr_s", tr_s)
+    tr_s = check_interval_s("tr_s", tr_s)
     check(0 <= slice_time_ref <= 1, "slice_time_ref", "from 0 to 1", slice_time_ref, "0.5 is the middle of a volume.")
     check((delays_s is None) != (hrf is None), "delays_s and hrf", "one given and one None", (delays_s, hrf))
     table = events if isinstance(events, pd.DataFrame) else read_table(events)
@@ -91,6 +91,8 @@ def design(
     lengths = _lengths(table, n_volumes, tr_s, files)
     conditions = sorted(table["trial_type"].unique().tolist(), key=str)
     delays = np.array([np.nan]) if delays_s is None else np.atleast_1d(np.asarray(delays_s, dtype=float))
+    check(delays_s is None or (delays.ndim == 1 and delays.size and np.isfinite(delays).all()), "delays_s",
+          "one finite number of seconds or several", delays_s)  # fmt: skip
     rows = []
     for run, n in lengths.items():
         times = (np.arange(n) + slice_time_ref) * tr_s
@@ -103,6 +105,8 @@ def design(
 def _lengths(
     table: pd.DataFrame, n_volumes: int | Mapping[Any, int], tr_s: float, files: Mapping[Any, str]
 ) -> dict[Any, int]:
+    lost = np.flatnonzero(table["run"].isna())
+    check(not lost.size, "events", "of a run in every row", f"none in row {lost[:1]}", "Name its run or drop the row.")
     runs = table["run"].drop_duplicates().tolist()
     if isinstance(n_volumes, Mapping):
         missing = [r for r in runs if r not in n_volumes]
@@ -158,7 +162,10 @@ def _sampled(hrf: Hrf, dt_s: float) -> np.ndarray:
         return named_hrf(one_of("hrf", hrf, ("spm", "glover")), dt_s=dt_s)
     if not callable(hrf):
         fail("hrf", '"spm", "glover" or a function of seconds', type(hrf).__name__, error=TypeError)
-    found = np.asarray(hrf(np.arange(0, 32, dt_s)), dtype=float)
+    times = np.arange(0, 32, dt_s)
+    found = np.asarray(hrf(times), dtype=float)
+    check(found.shape == times.shape, "hrf", f"a function that returns {times.shape} numbers for as many seconds",
+          f"shape {found.shape}")  # fmt: skip
     finite("hrf", found)
     area = found.sum() * dt_s
     check(area > 0, "hrf", "a response with an integral above 0", area)
@@ -194,10 +201,12 @@ def hemodynamic_response(hrf: Hrf = "spm", *, tr_s: float, shift_s: float = 0.0)
     >>> len(kernel), round(float(kernel.sum()), 6), int(kernel.argmax())
     (16, 1.0, 3)
     """
-    positive("tr_s", tr_s)
+    check_interval_s("tr_s", tr_s)
     fine = _sampled(hrf, 0.01)
     wanted = np.arange(0, 32, tr_s) - shift_s
     found = np.interp(wanted, np.arange(len(fine)) * 0.01, fine, left=0.0, right=0.0)
+    check(found.sum() > 0, "tr_s and shift_s", "such that volumes meet the response", (tr_s, shift_s),
+          "It lasts 32 s.")  # fmt: skip
     return np.asarray(found / found.sum())
 
 
@@ -237,8 +246,9 @@ def fir_delays(features: Any, *, delays_s: Any, tr_s: float, runs: Any) -> np.nd
     x, labels = np.asarray(features, dtype=float), np.asarray(runs)
     check(x.ndim == 2, "features", "(volume, feature)", f"shape {x.shape}")
     check(labels.shape == (len(x),), "runs", f"a label for each of the {len(x)} volumes", f"shape {labels.shape}")
-    positive("tr_s", tr_s)
+    check_interval_s("tr_s", tr_s)
     wanted = np.atleast_1d(np.asarray(delays_s, dtype=float))
+    check(wanted.size and np.isfinite(wanted).all(), "delays_s", "one or several finite numbers", delays_s)
     lags = np.rint(wanted / tr_s).astype(int)
     check(np.allclose(lags * tr_s, wanted, atol=1e-6) and lags.min() >= 0, "delays_s",
           f"whole multiples of tr_s = {tr_s:g}, 0 or more", wanted, "Resample the features first.")  # fmt: skip

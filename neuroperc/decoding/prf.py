@@ -104,7 +104,7 @@ def fit_prf(
     scene = _scene(movie, display, hrf, center_deg)
     y = _bold(bold, scene)
     sizes = np.atleast_1d(np.asarray(sizes_deg, dtype=float))
-    check(np.all(np.isfinite(sizes) & (sizes > 0)), "sizes_deg", "finite and above 0", sizes_deg)
+    check(sizes.size and np.all(np.isfinite(sizes) & (sizes > 0)), "sizes_deg", "finite and above 0", sizes_deg)
     integer("n_steps", n_steps, minimum=0)
     step = integer("voxels_per_batch", voxels_per_batch)
     if negative_gain is not None:
@@ -162,6 +162,10 @@ def predict_prf(
     """
     scene = _scene(movie, display, hrf, center_deg)
     values = {name: np.atleast_1d(np.asarray(prf[name], dtype=float)) for name in ("x_deg", "y_deg", "size_deg")}
+    for name, each in values.items():
+        finite(name, each)
+    lengths = {len(each) for each in values.values()}
+    check(len(lengths) == 1, "x_deg, y_deg and size_deg", "of one length", sorted(lengths))
     check(np.all(values["size_deg"] > 0), "size_deg", "above 0", values["size_deg"])
     theta = np.stack([values["x_deg"], values["y_deg"], np.log(values["size_deg"])])
     names = list(prf)
@@ -191,6 +195,9 @@ def _scene(movie: Any, display: Display, hrf: Any, center_deg: tuple[float, floa
     check(response.ndim == 1 and response.size > 0, "hrf", "(time,) numbers", f"shape {response.shape}",
           "Sample one with hemodynamic_response.")  # fmt: skip
     finite("hrf", response)
+    check(
+        response[: len(frames)].any(), "hrf", f"a response that the movie's {len(frames)} volumes meet", "zeros there"
+    )
     offset = pair("center_deg", center_deg, "(x, y)")
     x, y = display.pixels_deg()[0, :, 0] + offset[0], display.pixels_deg()[:, 0, 1] + offset[1]
     weights = np.outer(np.abs(np.gradient(y)), np.abs(np.gradient(x)))
@@ -202,7 +209,10 @@ def _scene(movie: Any, display: Display, hrf: Any, center_deg: tuple[float, floa
 def _bold(bold: Any, scene: _Scene) -> np.ndarray:
     y = np.asarray(bold.values if hasattr(bold, "coords") else bold, dtype=np.float64)
     n = len(scene.movie)
-    check(y.ndim == 2 and len(y) == n, "bold", f"({n}, voxel), a row for each volume of the movie", f"shape {y.shape}")
+    check(y.ndim == 2 and len(y) == n and y.size, "bold", f"({n}, voxel), a row for each volume of the movie",
+          f"shape {y.shape}")  # fmt: skip
+    n_runs = len(np.unique(bold.coords["run"].values)) if "run" in getattr(bold, "coords", {}) else 1
+    check(n_runs == 1, "bold", "of one run", f"{n_runs} runs", "Responses would cross their edges: average the runs.")
     finite("bold", y, 'Read with nan="drop".')
     return y - y.mean(axis=0)
 

@@ -82,18 +82,20 @@ class Reconstruction:
         """
         table = self.of(source)
         there = table["n_candidates"].to_numpy()
-        if n_candidates is not None:
-            most = int(there.min())
-            ok = integer("n_candidates", n_candidates, minimum=2) <= most
-            check(ok, "n_candidates", f"at most {most}, the candidates of the smallest condition", n_candidates)
-        n = there if n_candidates is None else n_candidates
+        n = there if n_candidates is None else self._few_enough(n_candidates)
         return chance_of_first(table["better"].to_numpy(), table["tied"].to_numpy(), there, n)
 
     def chance(self, n_candidates: int | None = None) -> float:
         """Return what guessing gives in `identification`."""
-        return (
-            float(np.mean(1 / self.of(self.sources[0])["n_candidates"])) if n_candidates is None else 1 / n_candidates
-        )
+        if n_candidates is not None:
+            return 1 / self._few_enough(n_candidates)
+        return float(np.mean(1 / self.of(self.sources[0])["n_candidates"]))
+
+    def _few_enough(self, n_candidates: int) -> int:
+        most = int(self.of(self.sources[0])["n_candidates"].min())
+        ok = integer("n_candidates", n_candidates, minimum=2) <= most
+        check(ok, "n_candidates", f"at most {most}, the candidates of the smallest condition", n_candidates)
+        return n_candidates
 
     def summary(self, *, n_resamples: int = 1000, rng: int | np.random.Generator) -> pd.DataFrame:
         """Return means with 95 % intervals over stimuli: a row a source.
@@ -150,7 +152,8 @@ def reconstruct(
         Name or labels of what is held out whole, each stimulus inside one; None holds out stimuli. When groups are
         conditions, all candidates are equally unseen, which is the fairest test.
     conditions
-        Name or labels; candidates come from the row's own condition. None takes all stimuli.
+        Name or labels, of two stimuli or more each; candidates come from the row's own condition. None takes all
+        stimuli.
     n_folds
         Of groups; None leaves out one at a time.
     alphas

@@ -10,14 +10,15 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from .._check import check, fail, finite
+from .._check import check, finite, positive
 from ..data import check_responses
 from ..metrics import explainable_variance, noise_ceiling, pearson, spearman_brown, split_half, stack_repeats
 from ..metrics import r2 as share_of_variance
 from ..regression import RidgeCV, Rotated, cross_predict, fold_splits, rotate
 from ._blocks import BlockStore, block_step, fit_blocks
-from ._trials import check_same
+from ._trials import check_same, rows_by_stimulus
 
+_FEWEST_VOLUMES = 10  # as many rows in order are no accident of names such as "cat:0" and "cat:1"
 #: Penalties for features of any size: they are scaled with the features' mean variance.
 ALPHAS = tuple(float(a) for a in np.logspace(-3, 7, 21))
 
@@ -72,6 +73,8 @@ def noise_ceilings(
     """
     check_responses(responses)
     check("time" not in responses.dims, "responses", "without a time axis", responses.dims)
+    if n_repeats is not None:
+        positive("n_repeats", n_repeats)
     labels = responses.coords["stimulus_id"].values
     check(len(np.unique(labels)) < len(labels), "responses", "of stimuli that repeat", f"{len(labels)} shown once",
           "Select those that repeat.")  # fmt: skip
@@ -122,7 +125,8 @@ def encode_voxels(
         Responses (presentation, neuroid). Average repeats first, or keep them: groups hold them together.
     groups
         Name of a coordinate, or (presentation,) labels: ``"run"`` for time series. All rows of a stimulus belong to
-        one group, and a group of a time series (rows with `time_s`) holds several rows.
+        one group, and a group of a time series (rows with `time_s`, or named ``"clip:0" "clip:1"`` ... as by
+        `read_bold`) holds several rows.
     n_folds
         Of groups; the number of groups leaves out one at a time.
     splits
@@ -247,7 +251,7 @@ def voxel_weights(
     scale = feature_scale(rotate(x, device=device))
     penalties = np.atleast_1d(np.asarray(alphas, dtype=float)) * scale
     parts = []
-    batches = list(voxel_batches(responses.shape[1], 8 * (8 * len(x) + 2 * x.shape[1]), voxels_per_batch))
+    batches = list(voxel_batches(responses.shape[1], 8 * (8 * len(x) + 2 * x.shape[1]), voxels_per_batch, device))
     for columns in tqdm(batches, disable=not progress, desc="voxels"):
         y = np.asarray(y_all[:, columns], dtype=np.float64)
         finite("responses", y, 'Read with nan="drop".')
@@ -267,9 +271,11 @@ def aligned(features: Any, responses: xr.DataArray, groups: Any) -> tuple[np.nda
     check_responses(responses)
     check("time" not in responses.dims, "responses", "without a time axis", responses.dims, "Select or average bins.")
     n = responses.sizes["presentation"]
-    x = np.asarray(features.values if hasattr(features, "coords") else features)
-    if hasattr(features, "coords") and "stimulus_id" in features.coords:
-        x = x[_rows_of(features.coords["stimulus_id"].values, responses.coords["stimulus_id"].values)]
+    named = "stimulus_id" in getattr(features, "coords", {})
+    wanted = responses.coords["stimulus_id"].values
+    x = rows_by_stimulus("features", features, wanted, "responses") if named else np.asarray(features)
+    check(responses.sizes["neuroid"] > 0, "responses", "of at least one voxel", "none")
+    check(x.dtype.kind in "biuf", "features", "real numbers", f"dtype {x.dtype}", "Convert them with .astype(float).")
     check(x.ndim == 2 and len(x) == n, "features", f"({n}, feature), a row for each of the responses'",
           f"shape {x.shape}", "Label them with stimulus_id, or repeat rows.")  # fmt: skip
     finite("features", x)
@@ -287,23 +293,23 @@ def _check_groups(labels: np.ndarray, responses: xr.DataArray) -> None:
     names = responses.coords["stimulus_id"].values
     check_same("groups", labels[:, None], names, "of one stimulus",
                "Rows of one stimulus on both sides of a split leak: use groups='stimulus_id'.")  # fmt: skip
-    series = "time_s" in responses.coords and responses.coords["time_s"].dims == ("presentation",)
+    timed = "time_s" in responses.coords and responses.coords["time_s"].dims == ("presentation",)
+    series = timed or _counts_up(names)
     check(not series or len(np.unique(labels)) < len(labels), "groups", "of several rows each for a time series",
           f"{len(labels)} of one row",
-          'Neighbouring volumes leak: use groups="run", or drop time_s from rows that are trials.')  # fmt: skip
+          'Neighbouring volumes leak: use groups="run", or drop time_s (and names such as "1:7") from rows that are '
+          "trials.")  # fmt: skip
 
 
-def _rows_of(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return for each wanted stimulus the row of its features."""
-    order = np.argsort(known, kind="stable")
-    check(len(np.unique(known)) == len(known), "features", "of one row a stimulus_id", "a stimulus twice",
-          "Average them, or give a plain array in the rows of the responses.")  # fmt: skip
-    place = np.clip(np.searchsorted(known, wanted, sorter=order), 0, len(known) - 1)
-    found: np.ndarray = order[place]
-    missing = np.flatnonzero(known[found] != wanted)
-    if missing.size:
-        fail("features", "there for every stimulus of the responses", f"none for {wanted[missing[0]]}")
-    return found
+def _counts_up(names: np.ndarray) -> bool:
+    """Return whether rows are named as volumes by `read_bold`: what was shown, a colon, and 0, 1, 2, ... in order."""
+    parts = [str(name).rpartition(":") for name in names]
+    if not all(colon and number.isdecimal() for _, colon, number in parts):
+        return False
+    shown, number = np.array([p[0] for p in parts]), np.array([int(p[2]) for p in parts])
+    same = shown[1:] == shown[:-1]
+    longest = np.diff(np.flatnonzero(np.r_[True, ~same, True])).max()
+    return bool(longest >= _FEWEST_VOLUMES and (np.diff(number)[same] == 1).all())
 
 
 def feature_scale(turned: Any) -> float:
@@ -318,9 +324,9 @@ def neuroid_coords(responses: xr.DataArray) -> dict[str, Any]:
     return {str(n): c for n, c in responses.coords.items() if c.dims == ("neuroid",)}
 
 
-def voxel_batches(n_voxels: int, bytes_each: int, voxels_per_batch: int | None) -> Iterator[slice]:
-    """Yield slices of voxels: as many at a time as asked for, or as a quarter of free memory holds."""
-    step = block_step(bytes_each, voxels_per_batch, _free_bytes())
+def voxel_batches(n_voxels: int, bytes_each: int, voxels_per_batch: int | None, device: Any = None) -> Iterator[slice]:
+    """Yield slices of voxels: as many at a time as asked for, or as a quarter of the device's free memory holds."""
+    step = block_step(bytes_each, voxels_per_batch, _free_bytes(device))
     for start in range(0, n_voxels, step):
         yield slice(start, min(start + step, n_voxels))
 

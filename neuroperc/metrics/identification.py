@@ -110,7 +110,8 @@ def top_k_retrieval(
     xp, a, b, dtype = _features(query, gallery, similarity)
     n = a.shape[0]
     pool = n if n_candidates is None else integer("n_candidates", n_candidates, minimum=2)
-    check(pool <= n, "n_candidates", f"at most the {n} entries of the gallery", pool, "Give a larger gallery.")
+    check(pool <= n, "n_candidates", f"at most the {n} entries of the gallery", pool,
+          "Give a larger gallery, or n_candidates=None.")  # fmt: skip
     check(integer("k", k) <= pool, "k", f"at most the {pool} candidates", k, "Ask for fewer guesses.")
     hit: Any = np.concatenate([[0.0], np.cumsum(_hit_by_rank(n, pool, k))])
     cumulative = xp.asarray(hit, dtype=xp.float64, device=a.device)

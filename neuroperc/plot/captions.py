@@ -42,7 +42,7 @@ def word_cloud(
     Raises
     ------
     ValueError
-        When lengths differ, or a weight is not above 0.
+        When lengths differ, a word is empty, or a weight is not above 0.
 
     Examples
     --------
@@ -54,6 +54,7 @@ def word_cloud(
         weight.shape == (len(names),) and len(names) > 0, "weights", f"{len(names)} numbers, one a word", weight.shape
     )
     finite("weights", weight)
+    check(all(n.strip() for n in names), "words", "of one letter or more each", "an empty one", "Leave it out.")
     check(weight.min() > 0, "weights", "above 0", weight.min(), "Leave out words that are never said.")
     ax = axes(ax)
     ax.set_axis_off()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,14 @@ from ._leaving import batches
 from ._targets import checked_fit, checked_predict
 from .gram import rotate
 
+_ONE_AT_A_TIME = RLock()
+
 
 @contextmanager
 def himalaya_backend(name: str = "numpy") -> Iterator[Any]:
     """Use one of himalaya's array backends for a while; its global choice is put back whatever happens.
+
+    Other threads that use this wait until it is.
 
     Parameters
     ----------
@@ -42,11 +47,12 @@ def himalaya_backend(name: str = "numpy") -> Iterator[Any]:
     """
     from himalaya.backend import get_backend, set_backend
 
-    before = get_backend()
-    try:
-        yield set_backend(name)
-    finally:
-        set_backend(before)
+    with _ONE_AT_A_TIME:  # himalaya's choice is the whole process's
+        before = get_backend()
+        try:
+            yield set_backend(name)
+        finally:
+            set_backend(before)
 
 
 class BandedRidge(MultiOutputMixin, RegressorMixin, BaseEstimator):

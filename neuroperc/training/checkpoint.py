@@ -44,6 +44,6 @@ def read_checkpoint(path: Path, settings: dict[str, Any]) -> dict[str, Any] | No
         if before.get(key) != now.get(key):
             fail(
                 "checkpoint", f"of a training with {key} = {now.get(key)!r}", f"{path}, with {before.get(key)!r}",
-                "Use the same arguments, or delete it to start anew, or name another file.",
+                "Use the same data and arguments, or delete it to start anew, or name another file.",
             )  # fmt: skip
     return dict(content)

@@ -78,6 +78,7 @@ def fit(
     patience: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
+    data_key: str | None = None,
     n_workers: int = 0,
     collate: Callable[[Sequence[Any]], Any] | None = None,
     progress: bool = False,
@@ -124,6 +125,9 @@ def fit(
         Stop after this many validations in a row without a new best one.
     checkpoint
         File that keeps the state of the training. If it is there, the training goes on from it.
+    data_key
+        Text that stands for the data and for what the loss depends on, such as a hash of them: a checkpoint of other
+        ones is refused. None compares only what `fit` itself is told.
     n_workers
         Processes that read the data; they do not change the numbers.
     collate
@@ -175,6 +179,7 @@ def fit(
             "warmup_steps": warmup_steps, "decay_every": decay_every, "decay_factor": decay_factor,
             "clip_norm": clip_norm, "ema_decay": ema_decay, "mixed_precision": accelerator.mixed_precision,
             "validate_every": validate_every or plan.per_epoch, "patience": patience,
+            "data_key": data_key,
         }  # fmt: skip
         run = _Run(
             model, accelerator, plan, settings, loss, _optimizer(optimizer, model), validate,

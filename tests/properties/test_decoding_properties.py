@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,6 +109,10 @@ def test_features_are_matched_by_stimulus():
     order = np.random.default_rng(1).permutation(60)
     table = make_responses(x[::2][order], stimulus_id=labels[::2][order])
     np.testing.assert_allclose(encode_voxels(table, y).r, encode_voxels(x, y).r, atol=1e-8)
+    # As many features as stimuli: rows and columns can be mixed up.
+    square, names = np.random.default_rng(2).normal(size=(60, 60)), table.stimulus_id.values
+    labelled = xr.DataArray(square, dims=("s", "f"), coords={"stimulus_id": ("s", names)})
+    np.testing.assert_array_equal(encode_voxels(labelled.T, y).r, encode_voxels(labelled, y).r)
     with pytest.raises(ValueError, match="there for every stimulus of the responses, got none for s0"):
         encode_voxels(table[:30], y)
     with pytest.raises(ValueError, match="one row a stimulus_id"):

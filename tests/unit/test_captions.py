@@ -109,6 +109,9 @@ def test_a_captioner_is_any_function_and_is_checked():
     assert found.caption.values[0].tolist() == ["2 rows", "2 rows", "1 rows"]
     with pytest.raises(ValueError, match=r"captioner must be a function that returns 3 captions .* got 1"):
         caption_voxels(encoder(), BANK, lambda x: ["one"])
+    for odd in (lambda x: "abc", lambda x: None, lambda x: ["a", None, "c"]):
+        with pytest.raises(TypeError, match="captioner must be a function that returns a list of strings"):
+            caption_voxels(encoder(), BANK, odd)
     with pytest.raises(ValueError, match=r"encoder must be a Dataset with weight"):
         caption_voxels(xr.Dataset(), BANK, WORDS)
 
@@ -146,9 +149,13 @@ def test_nouns_are_whole_words_with_plurals_and_the_longest_first():
     np.testing.assert_array_equal(word_map(captions), [0.0, 0.5])
     outside = said(["a cat", "a dog"], region=["", "V1"])
     assert nouns_by_region(outside, ["cat", "dog"]).noun.tolist() == ["dog"]
+    unnamed = outside.assign_coords(region=("neuroid", np.array([np.nan, "V1"], dtype=object)))
+    assert nouns_by_region(unnamed, ["cat", "dog"]).region.tolist() == ["V1"]
     for bad, message in (
         (lambda: nouns_by_region(captions, ["cat"], region="roi"), "region must be a coordinate among"),
         (lambda: nouns_by_region(captions, []), "nouns must be at least one word"),
+        (lambda: nouns_by_region(captions, ["cat", ""]), "nouns must be words, got an empty one"),
+        (lambda: word_map(captions, {" ": "cat"}), "nouns must be words, got an empty one"),
         (lambda: nouns_by_region(said(["a"], region=[""]), ["a"]), "a region for at least one voxel"),
         (lambda: word_map(captions, "person"), "nouns must be a list of words .* got person"),
         (lambda: word_map(xr.Dataset()), "a Dataset with caption"),
@@ -175,6 +182,7 @@ def test_encoders_average_repeats_within_sessions():
         ({"solver": "sgd", "epochs": 0}, "epochs must be"),
         ({"embeddings": np.zeros((60, 4))}, "embeddings must be finite and not all 0"),
         ({"embeddings": x}, "features must be \\(60, feature\\)"),
+        ({"embeddings": np.r_[x, x]}, "embeddings must be alike for all rows of one stimulus, got a mean cosine of"),
     ):
         given = {"embeddings": x[rows]} | bad
         with pytest.raises(ValueError, match=message):
@@ -354,6 +362,8 @@ def test_word_clouds_do_not_overlap_and_are_the_same_again():
     np.testing.assert_allclose(size / size[0], np.sqrt(weights[: len(shown)]), rtol=1e-6)
     if len(shown) < 12:
         assert ax.texts[-1].get_text() == f"{12 - len(shown)} rarer words left out"
+    with pytest.raises(ValueError, match="words must be of one letter or more each, got an empty one"):
+        plot.word_cloud(["cat", " "], [1, 2])
     again = plot.word_cloud(words, weights, ax=plot.figure(width_in=4, height_in=3).axes[0])
     assert [t.get_position() for t in again.texts] == [t.get_position() for t in ax.texts]
     for given, message in ((([], []), "weights must be 0 numbers"), ((["a"], [0.0]), "weights must be above 0")):

@@ -111,6 +111,19 @@ def test_what_is_missing_is_named(volumes, tmp_path, monkeypatch, capsys):
     assert not out.exists()
 
 
+def test_voxels_with_nan_are_left_out_when_asked(volumes, monkeypatch, capsys):
+    image = nib.load(volumes / "betas.nii.gz")
+    values = image.get_fdata(dtype=np.float32)
+    values[0, 0, 2, 5] = np.nan
+    nib.save(nib.Nifti1Image(values, image.affine), volumes / "betas.nii.gz")
+    files = ("--mask", volumes / "mask.nii.gz", "--trials", volumes / "trials.tsv", "--label", "kind")
+    words = ("decode", volumes / "betas.nii.gz", volumes / "out", *files, "--permutations", 0)
+    code, _, err = call(monkeypatch, capsys, *words)
+    assert code == 2 and "1 of 60 voxels with NaN" in err
+    code, out, err = call(monkeypatch, capsys, *words, "--drop-nan", "--json")
+    assert code == 0 and json.loads(out)["n_voxels"] == 59, err
+
+
 def test_the_demo_names_a_simulated_brain(monkeypatch):
     from neuroperc.demo import decoding
     from neuroperc.demo.scene import Scene

@@ -42,6 +42,12 @@ MOVIE = np.random.default_rng(0).random((20, 6, 8))
         ),
         ({"n_volumes": 2}, r"onset must be within run 2, 0 to 4 s, got 4 s"),
         ({"condition": "kind"}, "condition must be a column of the events"),
+        ({"tr_s": 2000}, "tr_s must be a number of seconds, at most 60, got 2000"),
+        ({"delays_s": []}, "delays_s must be one finite number of seconds or several"),
+        ({"delays_s": [np.nan]}, "delays_s must be one finite number of seconds or several"),
+        ({"delays_s": [[0, 2]]}, "delays_s must be one finite number of seconds or several"),
+        ({"delays_s": None, "hrf": lambda t: 1.0}, r"hrf must be a function that returns \(640,\) numbers"),
+        ({"delays_s": None, "hrf": lambda t: t[:9]}, r"hrf must be a function that returns \(640,\) numbers"),
     ],
 )
 def test_designs_that_make_no_sense(change, what):
@@ -63,6 +69,21 @@ def test_designs_name_the_file(tmp_path):
         design(tmp_path / "r1.tsv", condition="kind", **kind)
     with pytest.raises(ValueError, match=r"events must be a table that names every .* row \[1\]"):
         design(EVENTS.assign(trial_type=["a", None]), **kind)
+
+
+def test_an_event_of_no_run_is_not_lost():
+    with pytest.raises(ValueError, match=r"events must be of a run in every row, got none in row \[1\]"):
+        design(EVENTS.assign(run=[1, np.nan]), tr_s=2, n_volumes=10, hrf="spm")
+
+
+def test_a_response_that_the_volumes_miss_is_refused():
+    for tr_s, shift_s in ((2.0, 100.0), (40.0, 0.0)):
+        with pytest.raises(ValueError, match="tr_s and shift_s must be such that volumes meet the response"):
+            hemodynamic_response("spm", tr_s=tr_s, shift_s=shift_s)
+    with pytest.raises(ValueError, match="tr_s must be a number of seconds, at most 60"):
+        hemodynamic_response("spm", tr_s=2000)
+    with pytest.raises(ValueError, match="delays_s must be one or several"):
+        fir_delays(X, delays_s=[], tr_s=2, runs=np.ones(20))
 
 
 def test_a_run_without_events_is_not_lost():
@@ -147,6 +168,62 @@ def test_what_would_leak_is_refused(function):
     assert function(X, repeated, **kind).sizes["neuroid"] == 4
 
 
+@pytest.mark.parametrize("function", [encode_voxels, voxel_weights])
+def test_volumes_named_by_run_and_number_are_a_time_series(function):
+    """`read_bold` and `design` name rows so; a movie's frames keep their names when time_s is gone."""
+    frames = Y.assign_coords(stimulus_id=("presentation", [f"clip {k // 10}:{k % 10}" for k in range(20)]))
+    with pytest.raises(ValueError, match="groups must be of several rows each for a time series"):
+        function(X, frames)
+    assert function(X, frames, groups=np.repeat(np.arange(5), 4)).sizes["neuroid"] == 4
+    pictures = Y.assign_coords(stimulus_id=("presentation", [f"cat:{k * 7 % 20}" for k in range(20)]))
+    assert function(X, pictures).sizes["neuroid"] == 4  # not in order: no time series
+    exemplars = Y.assign_coords(stimulus_id=("presentation", [f"class {k // 4}:{k % 4}" for k in range(20)]))
+    assert function(X, exemplars).sizes["neuroid"] == 4  # too few of each
+
+
+@pytest.mark.parametrize(
+    "function",
+    [encode_voxels, voxel_weights, lambda x, y: permutation_test(x, y, n_permutations=3, rng=0)],
+)
+def test_no_voxel_and_features_that_are_no_numbers_are_refused(function):
+    with pytest.raises(ValueError, match="responses must be of at least one voxel, got none"):
+        function(X, Y[:, :0])
+    for odd in (X * 1j, X.astype(str), X.astype(object)):
+        with pytest.raises(ValueError, match=r"features must be real numbers, got dtype"):
+            function(odd, Y)
+
+
+def test_a_gpu_takes_as_many_voxels_as_its_own_memory_holds(monkeypatch):
+    """A fake device: what is free on the host does not count."""
+    from neuroperc.decoding import voxelwise
+    from neuroperc.regression import rotate
+
+    asked, taken = [], []
+
+    class Counting(voxelwise.RidgeCV):
+        def fit(self, features, targets, groups=None):
+            taken.append(targets.shape[1])
+            return super().fit(features, targets, groups)
+
+    def free(device=None):
+        asked.append(device)
+        return 4 * 64 * 8 * (8 * 20 + 2 * 3) if device == "meta-gpu" else 1e12
+
+    monkeypatch.setattr(voxelwise, "_free_bytes", free)
+    monkeypatch.setattr(voxelwise, "rotate", lambda x, device: rotate(x))
+    monkeypatch.setattr(voxelwise, "RidgeCV", lambda alphas, device: Counting(alphas))
+    wide = make_responses(np.random.default_rng(1).normal(size=(20, 150)), stimulus_id=np.arange(20))
+    voxelwise.voxel_weights(X, wide, device="meta-gpu")
+    assert set(asked) == {"meta-gpu"} and taken == [64, 64, 22]
+
+
+@pytest.mark.parametrize("n_repeats", [0, -1, np.nan])
+def test_ceilings_are_for_a_number_of_repeats(n_repeats):
+    twice = Y.assign_coords(stimulus_id=("presentation", np.arange(20) // 2))
+    with pytest.raises(ValueError, match="n_repeats must be a finite number above 0"):
+        noise_ceilings(twice, n_repeats=n_repeats, rng=0)
+
+
 def test_permutation_refuses_what_cannot_be_tested():
     flat = Y.copy(data=np.where(np.arange(4) == 1, 3.0, Y.values))
     with pytest.raises(ValueError, match="1 constant voxels"):
@@ -180,6 +257,11 @@ def test_blocks_of_a_time_series_keep_their_order():
         ({"outside": -1.0}, "outside must be a finite number of 0 or more"),
         ({"negative_gain": -0.1}, "negative_gain must be"),
         ({"center_deg": (0.0, np.inf)}, "center_deg must be two finite"),
+        ({"hrf": [0.0, 0.0]}, "hrf must be a response that the movie's 20 volumes meet"),
+        ({"hrf": [0.0] * 30 + [1.0]}, "hrf must be a response that the movie's 20 volumes meet"),
+        ({"bold": np.ones((20, 0))}, "bold must be"),
+        ({"sizes_deg": []}, "sizes_deg must be finite and above 0"),
+        ({"bold": Y.assign_coords(run=("presentation", np.arange(20) // 10))}, "bold must be of one run, got 2 runs"),
     ],
 )
 def test_receptive_fields_refuse(change, what):
@@ -193,6 +275,15 @@ def test_receptive_fields_refuse(change, what):
     } | change
     with pytest.raises(ValueError, match=what):
         fit_prf(kind.pop("bold"), kind.pop("movie"), **kind)
+
+
+def test_predictions_need_a_place():
+    for name in ("x_deg", "y_deg"):
+        prf = {"x_deg": [0.0], "y_deg": [0.0], "size_deg": [1.0]} | {name: [np.nan]}
+        with pytest.raises(ValueError, match=f"{name} must be finite"):
+            predict_prf(prf, MOVIE, display=DISPLAY, hrf=[1.0])
+    with pytest.raises(ValueError, match="x_deg, y_deg and size_deg must be of one length"):
+        predict_prf({"x_deg": [0, 1], "y_deg": [0.0], "size_deg": [1.0]}, MOVIE, display=DISPLAY, hrf=[1.0])
 
 
 def test_receptive_fields_keep_the_voxels_labels():
@@ -211,6 +302,10 @@ def test_classification_refuses():
     for change, what in [({"labels": labels[:3]}, "labels must be one for each"),
                          ({"labels": ["a"] * 20}, "two or more"),
                          ({"runs": np.repeat([0, 1], 10)}, "four or more"), ({"patterns": X[:, 0]}, r"\(row, voxel\)"),
+                         ({"patterns": np.ones((20, 3))}, "patterns must be ones that vary"),
+                         ({"labels": np.r_[[np.nan] * 3, np.ones(17)]}, "labels must be there for every row, got none"),
+                         ({"labels": [None, *labels[1:]]}, r"got none in row \[0\]"),
+                         ({"runs": np.r_[np.nan, runs[1:]]}, "runs must be there for every row, got none"),
                          ({"patterns": np.where(X > 1, np.nan, X)}, "patterns must be finite")]:  # fmt: skip
         kind = {"patterns": X, "labels": labels, "runs": runs} | change
         with pytest.raises(ValueError, match=what):

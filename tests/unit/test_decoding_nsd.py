@@ -207,6 +207,14 @@ def test_what_is_missing_or_contradicts_is_named(tree, tmp_path):
         nsd_trials(tmp_path, 1, trials_per_session=N)
 
 
+def test_half_a_download_is_no_session(tmp_path):
+    write_nsd(tmp_path, {1: simulated()}, masterordering=ORDER, subjectim=IMAGES, n_shared=2, trials_per_session=N)
+    folder = tmp_path / f"nsddata_betas/ppdata/subj01/func1pt8mm/{VERSION}"
+    for name in ("betas_session09.nii.gz.part", "._betas_session08.nii.gz", "betas_session07.nii.gz.5a8D2bE1"):
+        (folder / name).write_text("half")
+    assert read_nsd_betas(tmp_path, 1, trials_per_session=N).shape[0] == SESSIONS * N
+
+
 def test_other_scalings_and_other_responses_are_refused(tmp_path, tree):
     write_nsd(tmp_path, {1: simulated()}, masterordering=ORDER, subjectim=IMAGES, n_shared=2, trials_per_session=N)
     file = tmp_path / f"nsddata_betas/ppdata/subj01/func1pt8mm/{VERSION}/betas_session01.nii.gz"

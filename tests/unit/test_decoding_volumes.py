@@ -15,6 +15,7 @@ from neuroperc.decoding import (
     read_betas,
     read_bold,
     read_events,
+    read_map,
     region_table,
     resample_volume,
     write_map,
@@ -86,6 +87,18 @@ def test_surfaces_have_vertices(tmp_path):
     assert back.darrays[0].intent == nibabel.nifti1.intent_codes["NIFTI_INTENT_ESTIMATE"]
 
 
+@pytest.mark.parametrize("ending", [".mgh", ".mgz"])
+def test_freesurfers_volumes_have_voxels(tmp_path, stored, mask, ending):
+    file = tmp_path / f"b{ending}"
+    nibabel.save(nibabel.MGHImage(stored.astype(np.float32), AFFINE), file)
+    found = read_betas(file, mask=mask, trials=TRIALS)
+    np.testing.assert_array_equal(found.values, stored[mask].T)
+    np.testing.assert_array_equal(np.stack([found.i, found.j, found.k], 1), np.argwhere(mask))
+    nibabel.save(nibabel.MGHImage(mask.astype(np.float32), AFFINE), file)
+    np.testing.assert_array_equal(read_map(file)[0], mask)
+    assert region_table(label_voxels(found, file)).n_voxels.tolist() == [mask.sum()]
+
+
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
 def test_maps_return_to_their_grid(tmp_path, stored, mask, ending):
     save(stored.astype(np.float32), tmp_path / "b.nii")
@@ -114,6 +127,21 @@ def test_a_failed_write_leaves_nothing(tmp_path, stored, mask):
     with pytest.raises(ValueError, match="folder that exists"):
         write_map(betas[0], tmp_path / "none" / "map.nii", like=betas)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.nii"]
+
+
+def test_a_folder_that_cannot_be_written_is_said_with_the_file(tmp_path, stored, monkeypatch):
+    import tempfile
+
+    betas = read_betas(save(stored, tmp_path / "b.nii"), trials=TRIALS, scale=1)
+
+    def refused(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refused)
+    with pytest.raises(
+        PermissionError, match=r"map\.nii could not be written \(Permission denied\); nothing was changed"
+    ):
+        write_map(betas[0], tmp_path / "map.nii", like=betas)
 
 
 def bold_file(path, n=6, tr_s=2.0, value=1.0):
@@ -167,6 +195,15 @@ def test_cleaning_keeps_runs_apart(tmp_path):
         assert abs(np.polyfit(np.arange(20), part.values, 1)[0]).max() < 1e-6
     with pytest.raises(ValueError, match="tr_s"):
         clean_bold(bold.drop_vars("run"))
+    other = np.random.default_rng(1).normal(size=(40, 2))
+    other[0] = np.nan
+    for change, what in [({"confounds": other}, "confounds must be finite, got 2 NaN .*derivatives"),
+                         ({"confounds": np.ones((20, 4))}, r"confounds must be \(40, confound\), got shape \(20, 4\)"),
+                         ({"low_pass_hz": 0.25}, "low_pass_hz must be below .* 0.25 Hz"),
+                         ({"high_pass_hz": -0.1}, "high_pass_hz must be a finite number above 0"),
+                         ({"high_pass_hz": 0.1, "low_pass_hz": 0.05}, "high_pass_hz must be below")]:  # fmt: skip
+        with pytest.raises(ValueError, match=what):
+            clean_bold(bold, **change)
 
 
 def test_labels_and_regions(tmp_path, stored, mask):
@@ -353,7 +390,74 @@ def test_gzip_that_ends_early_is_named(tmp_path, stored):
         read_betas(tmp_path / "short.nii.gz", trials=TRIALS, scale=1)
 
 
+@pytest.mark.parametrize("footer", [b"", b"more" * 9])
+def test_a_changed_byte_in_a_gzip_file_is_seen(tmp_path, footer):
+    stored = np.random.default_rng(0).integers(-900, 900, (20, 20, 20, 3)).astype(np.int16)
+
+    def flipped(array, name):
+        file = save(array, tmp_path / name)
+        whole = bytearray(gzip.compress(gzip.decompress(file.read_bytes()) + footer, 0))
+        whole[-100] ^= 1  # in the last volume; stored as it is, so that only the checksum knows
+        file.write_bytes(whole)
+        return file
+
+    with pytest.raises(ValueError, match=r"flipped\.nii\.gz must be a readable file .* CRC check failed"):
+        read_betas(flipped(stored, "flipped.nii.gz"), trials=TRIALS, scale=1)
+    mask = flipped((stored[..., 0] > 0).astype(np.float32), "mask.nii.gz")
+    with pytest.raises(ValueError, match=r"mask\.nii\.gz must be a readable file"):
+        read_betas(save(stored, tmp_path / "b.nii"), mask=mask, trials=TRIALS, scale=1)
+
+
+@pytest.mark.parametrize("first", [np.nan, 0.0])
+def test_an_affine_without_a_place_names_the_file(tmp_path, stored, first):
+    raw = bytearray(save(stored, tmp_path / "lost.nii").read_bytes())
+    raw[280:296] = np.float32([first, 0, 0, 0]).tobytes()  # srow_x
+    (tmp_path / "lost.nii").write_bytes(raw)
+    with pytest.raises(ValueError, match=r"lost\.nii must be with an affine that can be inverted"):
+        read_betas(tmp_path / "lost.nii", trials=TRIALS, scale=1)
+
+
+@pytest.mark.parametrize("shape", [None, (0, 2, 2, 2)])
+def test_hdf5_files_without_trials_are_named(tmp_path, shape):
+    with h5py.File(tmp_path / "none.hdf5", "w") as file:
+        _ = file.create_group("betas") if shape is None else file.create_dataset("betas", shape, np.int16)
+    with pytest.raises(ValueError, match=r"none\.hdf5 must be"):
+        read_betas(tmp_path / "none.hdf5", trials=TRIALS[:0], scale=1)
+
+
+@pytest.mark.parametrize("column", ["i", "neuroid_id", "presentation"])
+def test_columns_of_trials_are_never_lost_behind_those_of_voxels(tmp_path, stored, column):
+    with pytest.raises(ValueError, match=f"trials must be without a column named as .*got {column}. Rename it"):
+        read_betas(save(stored, tmp_path / "b.nii"), trials=TRIALS.assign(**{column: [7, 8, 9]}), scale=1)
+
+
+def test_milliseconds_are_not_seconds(tmp_path, stored):
+    file = save(stored, tmp_path / "b.nii")
+    with pytest.raises(ValueError, match=r"tr_s must be a number of seconds, at most 60, got 2000"):
+        read_bold(file, tr_s=2000)
+    with pytest.raises(ValueError, match=r"tr_s of b\.nii must be a number of seconds, at most 60, got 1500"):
+        read_bold(bold_file(file, tr_s=1500.0))
+
+
+def test_maps_that_would_not_read_back_are_not_written(tmp_path, stored):
+    betas = read_betas(save(stored, tmp_path / "b.nii"), trials=TRIALS, scale=1)
+    n = betas.sizes["neuroid"]
+    for values, change, what in [(np.full(n, 1e300), {}, "values must be within float32"),
+                                 (np.ones((0, n)), {}, "a number a neuroid"),
+                                 (np.ones((2, n)), {"tr_s": -1.0}, "tr_s must be"),
+                                 (np.ones((2, n)), {"tr_s": 0.0}, "tr_s must be")]:  # fmt: skip
+        with pytest.raises(ValueError, match=what):
+            write_map(values, tmp_path / "map.nii", like=betas, **change)
+    both = betas.assign_coords(i=("neuroid", np.zeros(n, int)))
+    with pytest.raises(ValueError, match=r"like must be of each voxel once, got \(0, 0, 0\) twice"):
+        write_map(np.ones(n), tmp_path / "map.nii", like=both)
+    assert not (tmp_path / "map.nii").exists()
+
+
 def test_events(tmp_path):
+    (tmp_path / "r.tsv").write_text("onset\tduration\ttrial_type\n1\t0\tface\n")
+    with pytest.raises(ValueError, match="runs must be a different label for each file"):
+        read_events([tmp_path / "r.tsv"] * 2, runs=[1, 1])
     for run in (1, 2):
         (tmp_path / f"r{run}.tsv").write_text(f"onset\tduration\ttrial_type\n{run}\t0\tface\n")
     table = read_events([tmp_path / "r1.tsv", tmp_path / "r2.tsv"])

@@ -33,6 +33,36 @@ def test_what_comes_out_has_the_shape_of_the_embeddings(made):
     assert flat.predict(betas[:4], n_samples=3).shape == (4, 5)
 
 
+def test_trials_and_embeddings_are_matched_by_stimulus(made):
+    betas, pictures = made
+    names = np.repeat([f"p{k}" for k in range(12)], 2)
+    trials = make_responses(betas, stimulus_id=names)
+    table = xr.DataArray(pictures[:12, 0], dims=("s", "f"), coords={"stimulus_id": ("s", names[::2])})
+    wanted = MindEye(**SMALL).fit(trials, np.repeat(pictures[:12, 0], 2, axis=0)).project(betas)
+    for embeddings in (table, table[::-1], table.T):
+        np.testing.assert_array_equal(MindEye(**SMALL).fit(trials, embeddings).project(betas), wanted)
+    for embeddings, says in (
+        (xr.concat([table, table[:1]], "s"), "embeddings must be of one row a stimulus_id, got a stimulus twice"),
+        (table[1:], "embeddings must be there for every stimulus of the betas, got none for p0"),
+        (
+            np.concatenate([pictures[:12, 0]] * 2),
+            "embeddings must be alike for all rows of one stimulus, got a mean",
+        ),
+    ):
+        with pytest.raises(ValueError, match=says):
+            MindEye(**SMALL).fit(trials, embeddings)
+
+
+def test_the_linear_baseline_keeps_repeats_together(made):
+    betas, pictures = made
+    names = np.repeat(np.arange(12), 2)
+    twice = np.repeat(pictures[:12, 0], 2, axis=0)
+    own = BrainDiffuser(alpha=None).fit(make_responses(betas, stimulus_id=names), twice)
+    wanted = BrainDiffuser(alpha=None).fit(betas, twice, groups=names)
+    np.testing.assert_array_equal(own.predict(betas), wanted.predict(betas))
+    np.testing.assert_array_equal(own.ridge_.alpha_, wanted.ridge_.alpha_)
+
+
 def test_same_seed_same_bits_and_another_seed_others(made):
     betas, pictures = made
     first, again, other = (MindEye(**SMALL, random_state=s).fit(betas, pictures).project(betas) for s in (0, 0, 1))
@@ -95,6 +125,17 @@ def test_a_killed_training_goes_on_bit_for_bit(made, tmp_path, monkeypatch):
     resumed = MindEye(**SMALL).fit(betas, pictures, checkpoint=tmp_path / "state.pt")
     np.testing.assert_array_equal(resumed.project(betas), whole)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(resumed)).project(betas), whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "scale"),
+    [({"learning_rate": 1e-2}, 1), ({"prior_weight": 1.0}, 1), ({"contrastive": "softclip"}, 1), ({}, 2)],
+)
+def test_a_training_on_other_data_or_settings_does_not_take_the_old_weights(made, tmp_path, change, scale):
+    betas, pictures = made
+    MindEye(**SMALL).fit(betas, pictures, checkpoint=tmp_path / "state.pt")
+    with pytest.raises(ValueError, match=r"data_key = .*state\.pt.*Use the same data and arguments"):
+        MindEye(**SMALL | change).fit(betas**scale, pictures, checkpoint=tmp_path / "state.pt")
 
 
 def test_subjects_share_everything_but_their_entry_and_a_new_one_starts_from_it(made):
@@ -185,10 +226,14 @@ def test_using_it_wrongly_is_named(made):
     model = MindEye(**SMALL).fit(betas, pictures)
     with pytest.raises(ValueError, match="betas must be of 10 voxels, as in training, got 9"):
         model.project(betas[:, :9])
+    with pytest.raises(RuntimeError, match="pretrained must be fitted first"):
+        MindEye(**SMALL).fit(betas, pictures, pretrained=MindEye())
     with pytest.raises(ValueError, match="betas must be of two or more pictures when transductive"):
         BrainDiffuser(transductive=True).fit(betas, pictures).predict(betas[:1])
     with pytest.raises(ValueError, match="alpha must be a finite number above 0"):
         BrainDiffuser(alpha=0).fit(betas, pictures)
+    with pytest.raises(ValueError, match="betas must be of voxels that vary, got constant voxels only"):
+        BrainDiffuser().fit(np.ones_like(betas), pictures)
 
 
 def test_low_level_at_published_size_gives_stable_diffusions_latents():
@@ -227,6 +272,7 @@ def test_evaluation_says_what_is_wrong():
         ({"nearest": [0, 0, 0, 9], "training_images": shown}, "nearest must be the number of a training image"),
         ({"conditions": ["a"]}, "conditions must be one for each"),
         ({"interval": "sem"}, "interval must be one of"),
+        ({"resize_px": 0}, "resize_px must be a whole number of at least 1"),
     ):
         given = {"reconstructions": shown, "images": shown, "encoding": "srgb", "rng": 0} | change
         with pytest.raises(ValueError, match=says):
@@ -298,3 +344,6 @@ def test_a_killed_decoder_goes_on_bit_for_bit(made, tmp_path, monkeypatch):
     torch.testing.assert_close(resumed(asked), whole, rtol=0, atol=0)
     other = mindeye.PictureDecoder(**settings, random_state=1).fit(tokens, pictures)(asked)
     assert (other - whole).abs().max() > 1e-3
+    for changed, shown in (({"noise_sd": 0.0}, pictures), ({}, pictures[::-1])):
+        with pytest.raises(ValueError, match="data_key"):
+            mindeye.PictureDecoder(**settings | changed).fit(tokens, shown, checkpoint=tmp_path / "state.pt")

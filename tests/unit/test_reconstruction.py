@@ -124,6 +124,7 @@ def test_ranks_by_counting():
         ({"groups": np.arange(48)}, "groups must be the same for all rows of one stimulus.*leaks"),
         ({"groups": np.arange(48) // 24}, "groups must be four or more, got 2"),
         ({"conditions": np.arange(48)}, "conditions must be the same for all rows"),
+        ({"conditions": np.where(OWN == 3, "odd", "even")}, "conditions must be of two or more stimuli.*one in .'odd'"),
         ({"screen": -1}, "screen must be a whole number of at least 0"),
         ({"n_folds": 99}, "n_folds must be at most"),
     ],
@@ -139,6 +140,9 @@ def test_results_refuse_what_they_do_not_have(found):
         found.of("oracle")
     with pytest.raises(ValueError, match="at most 12, the candidates of the smallest condition"):
         found.identification(13)
+    for n in (13, 1, 0):
+        with pytest.raises(ValueError, match="n_candidates must be"):
+            found.chance(n)
 
 
 def test_a_stimulus_set_is_matched_by_id():

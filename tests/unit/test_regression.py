@@ -1,5 +1,7 @@
 """Estimators obey scikit-learn, bad input is told what to do, ranks run out quietly, himalaya's backend is put back."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from himalaya.backend import get_backend
@@ -112,3 +114,18 @@ def test_many_targets_use_the_same_answer_as_few():
 
     peer = PLSRegression(3, scale=False, tol=1e-15, max_iter=100_000).fit(x, y)
     np.testing.assert_allclose(PLS(3).fit(x, y).predict(x), peer.predict(x), atol=1e-4)
+
+
+def test_threads_do_not_meet_in_himalayas_global_backend(data):
+    x, y = data
+    before = get_backend()
+
+    def fitted(kind):
+        return BandedRidge(bands=(30, 30), n_iter=3, backend=kind, random_state=0).fit(x, y).coef_
+
+    alone = [fitted(kind) for kind in ("numpy", "torch")]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(fitted, ["numpy", "torch"] * 4))
+    for k, coef in enumerate(found):
+        np.testing.assert_array_equal(coef, alone[k % 2])
+    assert get_backend() is before

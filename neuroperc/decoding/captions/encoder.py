@@ -12,6 +12,7 @@ import xarray as xr
 from ..._check import as_rng, check, finite, integer, non_negative, one_of, positive
 from ...data import average_repeats
 from ...training import fit
+from .._trials import check_alike
 from ..voxelwise import ALPHAS, aligned, neuroid_coords, voxel_weights
 from .projection import unit_rows
 
@@ -110,6 +111,7 @@ def stimulus_rows(
     """Return unit-norm embeddings and responses averaged over repeats, a row a stimulus each."""
     x, y, labels = aligned(embeddings, responses, "stimulus_id")
     finite("responses", y, 'Read with nan="drop".')
+    check_alike("embeddings", x, labels)
     if within is not None:
         responses = _standardized(responses, within)
     averaged = average_repeats(responses)

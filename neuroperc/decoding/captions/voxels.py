@@ -134,10 +134,13 @@ def _said(captioner: Captioner, vectors: np.ndarray, size: int) -> list[str]:
     said: list[str] = []
     for start in range(0, len(vectors), size):
         batch = vectors[start : start + size]
-        new = list(captioner(batch))
+        got: Any = captioner(batch)
+        new = [] if got is None or isinstance(got, str) else list(got)
+        check(new and all(isinstance(s, str) for s in new), "captioner", "a function that returns a list of strings",
+              repr(got), error=TypeError)  # fmt: skip
         check(len(new) == len(batch), "captioner", f"a function that returns {len(batch)} captions for as many rows",
               f"{len(new)}")  # fmt: skip
-        said += [str(s) for s in new]
+        said += new
     return said
 
 

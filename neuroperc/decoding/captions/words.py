@@ -62,7 +62,8 @@ def nouns_by_region(
     """
     check(region in captions.coords, "region", f"a coordinate among {sorted(map(str, captions.coords))}", region,
           "See label_voxels.")  # fmt: skip
-    labels = captions.coords[region].values.astype(str)
+    given = captions.coords[region].values
+    labels = np.where(pd.isna(given), "", given.astype(str))
     check((labels != "").any(), region, "a region for at least one voxel", "none")
     names, named = _named(captions, nouns)
     top, rows = integer("n_top", n_top), []
@@ -115,6 +116,7 @@ def _named(captions: xr.Dataset, nouns: Iterable[str] | Mapping[str, str]) -> tu
     table = {str(k).lower(): str(v) for k, v in nouns.items()} if isinstance(nouns, Mapping) else {
         str(k).lower(): str(k) for k in nouns}  # fmt: skip
     check(table, "nouns", "at least one word", "none")
+    check(all(word.strip() for word in table), "nouns", "words", "an empty one", "It would be found in every caption.")
     names = list(dict.fromkeys(table.values()))
     place = {name: k for k, name in enumerate(names)}
     longest = sorted(table, key=len, reverse=True)

@@ -11,8 +11,9 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from ..._check import check, fail, finite
+from ..._check import check, finite
 from ...data import check_responses
+from .._trials import check_alike, rows_by_stimulus
 
 Batch = list[tuple[str, Tensor, Tensor]]
 
@@ -102,15 +103,14 @@ def _tokens(embeddings: Any, voxels: np.ndarray, rows: np.ndarray, first: np.nda
     """Return (picture, token, dim) float32 in the order of `rows`, the first token of each picture of length 1."""
     values = np.asarray(embeddings.values if isinstance(embeddings, xr.DataArray) else embeddings, dtype=np.float32)
     if isinstance(embeddings, xr.DataArray) and "stimulus_id" in embeddings.coords and ids is not None:
-        known = embeddings.coords["stimulus_id"].values
-        place = {name: k for k, name in enumerate(known.tolist())}
-        missing = [name for name in ids.tolist() if name not in place]
-        if missing:
-            fail("embeddings", "there for every stimulus of the betas", f"none for {missing[0]}")
-        values = values[[place[name] for name in ids.tolist()]]
+        values = rows_by_stimulus("embeddings", embeddings, ids, "betas").astype(np.float32, copy=False)
     elif ids is not None:
         check(len(values) == len(voxels), "embeddings", f"one for each of the {len(voxels)} presentations", len(values),
               "Or label one row a stimulus with stimulus_id.")  # fmt: skip
+        picture = np.empty(len(voxels), dtype=int)
+        picture[rows] = np.arange(len(rows))[:, None]
+        finite("embeddings", values)
+        check_alike("embeddings", values, picture)
         values = values[first]
     check(values.ndim in (2, 3) and len(values) == len(rows), "embeddings",
           f"(picture, dim) or (picture, token, dim) of the {len(rows)} pictures of the betas",

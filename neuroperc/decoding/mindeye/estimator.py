@@ -15,7 +15,8 @@ from torch.nn.functional import mse_loss
 from ..._check import as_rng, check, fail, integer, non_negative, one_of, positive
 from ...training import TrainingResult
 from ...training import fit as train
-from ._data import Batch, Pictures, by_subject, patterns_of, subjects_of
+from .._blocks import digest
+from ._data import Batch, Patterns, Pictures, by_subject, patterns_of, subjects_of
 from .backbone import Backbone, Entry, Projector
 from .losses import bimixco_loss, mix_subjects, one_cycle_factor, soft_clip_loss, soft_clip_temperature
 from .prior import DiffusionPrior
@@ -182,9 +183,14 @@ class MindEye(BaseEstimator):
         Raises
         ------
         ValueError
-            For NaN, shapes that do not match, fewer than two pictures, or a checkpoint of another training.
+            For NaN, shapes that do not match, fewer than two pictures, or a checkpoint of another training: other data
+            or other settings.
+        RuntimeError
+            When `pretrained` is not fitted.
         """
         self._check()
+        if pretrained is not None and not hasattr(pretrained, "network_"):
+            fail("pretrained", "fitted first", "no network", "Call its fit(betas, embeddings).", RuntimeError)
         parts = subjects_of(betas, embeddings)
         pictures = Pictures(parts)
         check(len(pictures) > 1, "betas", "of two or more pictures", len(pictures), "Contrast needs a second one.")
@@ -206,6 +212,7 @@ class MindEye(BaseEstimator):
             batch_size=self.batch_size, schedule=partial(one_cycle_factor, n_steps=n_steps), collate=by_subject,
             mixed_precision=self.mixed_precision, checkpoint=checkpoint, progress=progress,
             random_state=self.random_state,
+            data_key=None if checkpoint is None else self._data_key(parts, pretrained),
         )  # fmt: skip
         self.network_.eval()
         return self
@@ -312,6 +319,13 @@ class MindEye(BaseEstimator):
         non_negative("weight_decay", self.weight_decay)
         integer("batch_size", self.batch_size, minimum=2)
         integer("random_state", self.random_state, minimum=0)
+
+    def _data_key(self, parts: list[Patterns], pretrained: MindEye | None) -> str:
+        """Return what a checkpoint must agree with: all settings but where it runs, the data, and where it starts."""
+        settings = {k: v for k, v in self.get_params().items() if k != "device"}
+        data = [a for p in parts for a in (p.subject, p.voxels.numpy(), p.rows.numpy(), p.tokens.numpy())]
+        start = {} if pretrained is None else pretrained.network_.state_dict()
+        return digest(settings, *data, *(v.cpu().numpy() for v in start.values()))
 
     def _optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         groups = [

@@ -93,6 +93,8 @@ def evaluate_reconstructions(
     [['PixCorr', 1.0], ['SSIM', 1.0], ['two-way pixels', 1.0]]
     """
     one_of("interval", interval, ("bootstrap", "fisher_z"))
+    if resize_px is not None:
+        integer("resize_px", resize_px)
     shown = _pictures("images", images, encoding)
     sources = {"reconstruction": _pictures("reconstructions", reconstructions, encoding)}
     check(sources["reconstruction"].shape == shown.shape, "reconstructions",

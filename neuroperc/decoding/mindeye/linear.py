@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from sklearn.base import BaseEstimator
 
 from ..._check import check, fail, finite, integer, positive
@@ -76,7 +77,7 @@ class BrainDiffuser(BaseEstimator):
     def fit(self, betas: Any, embeddings: Any, *, groups: Any = None) -> BrainDiffuser:
         """Fit (picture, voxel), or (picture, repetition, voxel) to be averaged, to (picture, ...) embeddings.
 
-        With `groups` (picture,) whole groups are held out together.
+        With `groups` (picture,) whole groups are held out together; of Responses these are stimuli.
 
         Returns
         -------
@@ -87,10 +88,13 @@ class BrainDiffuser(BaseEstimator):
         check(y.ndim >= 2 and len(y) == len(x), "embeddings", f"(picture, ...) for {len(x)} pictures", y.shape)
         finite("embeddings", y)
         alphas = ALPHAS if self.alpha is None else [positive("alpha", self.alpha)]
+        if groups is None and isinstance(betas, xr.DataArray):
+            groups = betas.coords["stimulus_id"].values
         labels = np.arange(len(x)) if groups is None else np.asarray(groups)
         self.shape_, flat = y.shape[1:], y.reshape(len(y), -1)
         self.mean_, self.sd_ = x.mean(axis=0), x.std(axis=0)
         self.sd_ = np.where(self.sd_ > 0, self.sd_, np.inf)
+        check(np.isfinite(self.sd_).any(), "betas", "of voxels that vary", "constant voxels only")
         scaled = (x - self.mean_) / self.sd_
         self.ridge_ = RidgeCV(alphas).fit(scaled, flat, groups=labels)
         self.target_mean_, self.target_sd_ = flat.mean(axis=0), flat.std(axis=0)

@@ -62,7 +62,8 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[np.ndarray, Source]:
     """Return the first volume of a file as float (i, j, k), with NaN where it has NaN."""
     source = open_source(path)
     check(source.n_volumes == 1, source.path.name, "of one volume", f"{source.n_volumes} volumes")
-    flat = np.asarray(next(source.volumes()), dtype=np.float64) * source.slope + source.inter
+    [stored] = source.volumes()
+    flat = np.asarray(stored, dtype=np.float64) * source.slope + source.inter
     return flat.reshape(source.shape, order="F"), source
 
 
@@ -118,3 +119,10 @@ def voxels_of(responses: xr.DataArray) -> Voxels:
     if len(shape) != 3:
         fail("volume_shape", "three numbers", shape)
     return Voxels(index, (shape[0], shape[1], shape[2]), affine, surface, str(Path(attrs.get("source", "")).name))
+
+
+def check_once(name: str, voxels: Voxels) -> None:
+    """Raise unless each voxel of a volume is there once: of two only the last would be written."""
+    index, counts = np.unique(voxels.index, axis=0, return_counts=True)
+    twice = [] if voxels.surface else index[counts > 1].tolist()
+    check(not twice, name, "of each voxel once", f"{tuple(twice[0])} twice" if twice else "", "Write one brain a file.")

@@ -22,7 +22,7 @@ from nibabel.spatialimages import HeaderDataError
 from ..._check import check, fail
 
 GIFTI = (".gii", ".gii.gz")
-SURFACES = (*GIFTI, ".mgh", ".mgz")
+FREESURFER = (".mgh", ".mgz")
 _KINDS = ".nii, .nii.gz, .img/.hdr, .mgh, .mgz, .gii or .hdf5"
 
 
@@ -68,8 +68,9 @@ class Source:
 
     @property
     def is_surface(self) -> bool:
-        """Whether the first axis counts vertices."""
-        return self.path.name.endswith(SURFACES)
+        """Whether the first axis counts vertices: FreeSurfer's files hold those as (vertex, 1, 1), and volumes too."""
+        name = self.path.name
+        return name.endswith(GIFTI) or (name.endswith(FREESURFER) and self.shape[1:] == (1, 1))
 
     @property
     def has_own_scaling(self) -> bool:
@@ -115,11 +116,14 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     shape: Any = tuple(int(n) for n in image.shape)
     check(3 <= len(shape) <= 4, found.name, "of 3 or 4 dimensions", f"shape {shape}", "Split the file by volumes.")
     check(0 not in shape, found.name, "of at least one voxel and one volume", f"shape {shape}")
+    place = np.asarray(image.affine, float)
+    invertible = bool(np.isfinite(place).all()) and abs(np.linalg.det(place)) > 0
+    check(invertible, found.name, "with an affine that can be inverted", place[:3].tolist(), "Mend its header.")
     codes = (
         (int(image.header["sform_code"]), int(image.header["qform_code"])) if "sform_code" in image.header else (0,) * 2
     )
     return Source(
-        found, shape[:3], shape[3] if len(shape) == 4 else 1, np.asarray(image.affine, float), np.dtype(proxy.dtype),
+        found, shape[:3], shape[3] if len(shape) == 4 else 1, place, np.dtype(proxy.dtype),
         float(proxy.slope), float(proxy.inter), codes, _tr_s(image, len(shape)), proxy.offset,
     )  # fmt: skip
 
@@ -159,8 +163,10 @@ def _hdf5(path: Path) -> Source:
 
     with readable(path), h5py.File(path, "r") as file:
         check("betas" in file, path.name, "an HDF5 file with the data set betas, as NSD's", sorted(file))
-        shape, dtype = file["betas"].shape, file["betas"].dtype
-    check(len(shape) == 4, path.name, "of shape (trial, k, j, i)", f"shape {shape}")
+        stored = file["betas"]
+        shape: Any = getattr(stored, "shape", ())  # a group has neither
+        dtype = getattr(stored, "dtype", np.dtype(object))
+    check(len(shape) == 4 and 0 not in shape, path.name, "of shape (trial, k, j, i), none of them 0", f"shape {shape}")
     return Source(path, shape[:0:-1], int(shape[0]), None, dtype)
 
 
@@ -190,6 +196,9 @@ def _streamed(source: Source) -> Iterator[np.ndarray]:
                          f"a file that ends in volume {t + 1}", "It is truncated: copy it again.")  # fmt: skip
                 got += n
             yield buffer
+        # At its end a gzip file checks its sum: changed bytes are seen.
+        while source.path.suffix in (".gz", ".mgz") and stream.read(2**20):
+            pass
 
 
 @contextmanager

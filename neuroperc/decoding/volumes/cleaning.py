@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from ..._check import check, one_of, positive
+from ..._check import check, finite, one_of, positive
 from ...data import check_responses
 from ._sources import open_source
 from .writing import write_nifti
@@ -105,7 +105,7 @@ def clean_bold(
     Raises
     ------
     ValueError
-        Without runs or the time between volumes, for NaN, or for confounds of another length.
+        Without runs or the time between volumes, for NaN, confounds of another length, or cut-offs out of range.
 
     Examples
     --------
@@ -127,13 +127,33 @@ def clean_bold(
     n_bad = int(np.isnan(values).any(axis=0).sum())
     check(not n_bad, "bold", "free of NaN", f"{n_bad} voxels with NaN", 'Read it with nan="drop".')
     runs = np.unique(bold.coords["run"].values, return_inverse=True)[1]
-    extra = None if confounds is None else np.asarray(confounds, dtype=float).reshape(len(values), -1)
+    extra = None if confounds is None else _confounds(confounds, len(values))
+    _check_band(high_pass_hz, low_pass_hz, 0.5 / float(bold.attrs["tr_s"]))
     cleaned = clean(
         values, runs=runs, detrend=detrend, standardize="zscore_sample" if standardize else False, confounds=extra,
         high_pass=high_pass_hz, low_pass=low_pass_hz, t_r=float(bold.attrs["tr_s"]), ensure_finite=False,
         filter="butterworth" if high_pass_hz or low_pass_hz else False,
     )  # fmt: skip
     return bold.copy(data=np.asarray(cleaned, dtype=np.float32))
+
+
+def _confounds(given: Any, n: int) -> np.ndarray:
+    found = np.asarray(given, dtype=float)
+    found = found[:, None] if found.ndim == 1 else found
+    check(found.ndim == 2 and len(found) == n, "confounds", f"({n}, confound)", f"shape {found.shape}")
+    finite("confounds", found, "The first rows of derivatives are n/a: fill them with 0.")
+    return found
+
+
+def _check_band(high_pass_hz: float | None, low_pass_hz: float | None, limit_hz: float) -> None:
+    """Raise for cut-offs that nilearn would leave out with a warning."""
+    top = limit_hz
+    if low_pass_hz is not None:
+        check(positive("low_pass_hz", low_pass_hz) < limit_hz, "low_pass_hz", "below half of the volumes a second, "
+              f"{limit_hz:g} Hz", low_pass_hz)  # fmt: skip
+        top = low_pass_hz
+    if high_pass_hz is not None:
+        check(positive("high_pass_hz", high_pass_hz) < top, "high_pass_hz", f"below {top:g} Hz", high_pass_hz)
 
 
 def named_hrf(name: Literal["spm", "glover"], *, dt_s: float) -> np.ndarray:

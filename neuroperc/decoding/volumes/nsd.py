@@ -8,6 +8,7 @@ transpose of NIfTI betas; both hold integers of 1/300 percent signal change; ncs
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ VERSION = "betas_fithrf_GLMdenoise_RR"
 SPACE = "func1pt8mm"
 SCALE = 1 / 300
 PER_SESSION = 750
+_SESSION = re.compile(r"([lr]h\.)?betas_session(?P<number>\d\d)\.(nii|nii\.gz|hdf5|mgh)")
 #: Percent: a trial's median is a few percent or less, and 300 times that, about a hundred or more, when not scaled.
 _TYPICAL = 30.0
 
@@ -212,8 +214,8 @@ def _beta_folder(root: Path, subject: int, space: str, version: str) -> Path:
 
 
 def _sessions_on_disk(folder: Path, sessions: Sequence[int] | None) -> list[int]:
-    names = sorted({p.name.split("session")[1][:2] for p in folder.glob("*betas_session*")})
-    there = [int(n) for n in names if n.isdigit()]
+    names = (_SESSION.fullmatch(p.name) for p in folder.glob("*betas_session*"))  # half a download is none
+    there = sorted({int(found["number"]) for found in names if found})
     wanted = there if sessions is None else list(sessions)
     missing = sorted(set(wanted) - set(there))
     check(wanted and not missing, "sessions", f"on disk in {folder} ({there})", missing or "none", "Download them.")

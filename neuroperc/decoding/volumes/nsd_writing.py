@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from ..._check import check, fail, finite, integer, one_of
-from ._masks import Voxels, voxels_of
+from ._masks import Voxels, check_once, voxels_of
 from .nsd import PER_SESSION, SPACE, VERSION, check_behaviour, design_trials
 from .writing import write_nifti
 
@@ -180,6 +180,7 @@ def _check_rows(rows: xr.DataArray, trials: pd.DataFrame, subject: int, per_sess
         fail(name, "in the order of the design", f"{got[other[0]]!r} for {wanted[other[0]]!r} in row {other[0]}")
     voxels = voxels_of(rows)
     check(voxels.affine is not None, name, "with the attribute affine", sorted(rows.attrs), "Vertices go elsewhere.")
+    check_once(name, voxels)
     inside = ((voxels.index >= 0) & (voxels.index < voxels.shape)).all()
     check(
         inside, name, f"of voxels inside the grid {voxels.shape}", f"up to {tuple(voxels.index.max(axis=0).tolist())}"

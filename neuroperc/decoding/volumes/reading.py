@@ -19,6 +19,8 @@ from ._sources import Source, open_source
 PathLike = str | os.PathLike[str]
 Nan = Literal["raise", "drop", "keep"]
 _TRIAL_KEY = ("subject", "session", "run")
+_OF_VOXELS = ("presentation", "neuroid", "neuroid_id", "i", "j", "k", "vertex")
+_LONGEST_TR_S = 60.0
 
 
 def read_betas(
@@ -218,6 +220,7 @@ def read_events(path: PathLike | Sequence[PathLike], *, runs: Any = None) -> pd.
     check(paths, "path", "at least one file", "an empty list")
     labels = list(range(1, len(paths) + 1)) if runs is None else list(runs)
     check(len(labels) == len(paths), "runs", f"a label for each of the {len(paths)} files", f"{len(labels)} labels")
+    check(len(set(labels)) == len(labels), "runs", "a different label for each file", labels)
     tables = [check_events(read_table(p), p.name).assign(run=r) for p, r in zip(paths, labels, strict=True)]
     joined = pd.concat(tables, ignore_index=True)
     joined.attrs["files"] = {r: p.name for r, p in zip(labels, paths, strict=True)}
@@ -262,6 +265,8 @@ def trial_table(trials: Any, source: Source) -> pd.DataFrame:
     file = source.path.name
     check(len(table) == source.n_volumes, name, f"of {source.n_volumes} rows, one for each volume of {file}",
           f"{len(table)} rows", "Keep trials without an answer as rows.")  # fmt: skip
+    lost = [c for c in table if c in _OF_VOXELS]
+    check(not lost, name, f"without a column named as {', '.join(_OF_VOXELS)}", ", ".join(lost), "Rename it.")
     unnamed = table["stimulus_id"].isna()
     check(
         not unnamed.any(), name, "a table that names every stimulus", f"no stimulus_id in row {int(unnamed.argmax())}"
@@ -334,9 +339,19 @@ def label_rows(
     return found
 
 
+def check_interval_s(name: str, tr_s: Any) -> float:
+    """Return seconds between volumes; raise for what must be milliseconds."""
+    seconds = positive(name, tr_s)
+    check(seconds <= _LONGEST_TR_S, name, f"a number of seconds, at most {_LONGEST_TR_S:g}", f"{seconds:g}",
+          "Divide milliseconds by 1000.")  # fmt: skip
+    return seconds
+
+
 def _interval_s(sources: list[Source], tr_s: float | None) -> float:
     if tr_s is not None:
-        positive("tr_s", tr_s)
+        check_interval_s("tr_s", tr_s)
+    for source in sources:
+        _ = source.tr_s is None or check_interval_s(f"tr_s of {source.path.name}", source.tr_s)
     known = [(s.path.name, s.tr_s) for s in sources if s.tr_s is not None]
     if tr_s is None:
         check(known, "tr_s", f"given: {sources[0].path.name} has no time between volumes", None, "In seconds.")

@@ -13,8 +13,8 @@ import nibabel
 import numpy as np
 import xarray as xr
 
-from ..._check import atomic_path, check, fail
-from ._masks import Voxels, voxels_of
+from ..._check import atomic_path, check, fail, positive
+from ._masks import Voxels, check_once, voxels_of
 
 _SIDES = {"L": ("lh", "CortexLeft"), "R": ("rh", "CortexRight")}
 _INTENTS = {"estimate": "NIFTI_INTENT_ESTIMATE", "shape": "NIFTI_INTENT_SHAPE", "label": "NIFTI_INTENT_LABEL"}
@@ -53,7 +53,8 @@ def write_map(
     Raises
     ------
     ValueError
-        When values and neuroids differ in number, `like` has no grid, the ending is unknown, or the folder is missing.
+        When values and neuroids differ in number, a voxel is there twice, values are beyond float32, `like` has no
+        grid, the ending is unknown, or the folder is missing.
 
     Examples
     --------
@@ -68,10 +69,16 @@ def write_map(
     [[1.0, 2.0], [3.0, 4.0]]
     """
     voxels = voxels_of(like)
-    rows = np.atleast_2d(np.asarray(values, dtype=np.float32))
+    check_once("like", voxels)
+    with np.errstate(over="ignore"):
+        rows = np.atleast_2d(np.asarray(values, dtype=np.float32))
     n = len(voxels.index)
-    check(rows.ndim == 2 and rows.shape[1] == n, "values", f"({n},) or (map, {n}), a number a neuroid",
+    check(rows.ndim == 2 and len(rows) and rows.shape[1] == n, "values", f"({n},) or (map, {n}), a number a neuroid",
           f"shape {np.shape(values)}")  # fmt: skip
+    grown = np.isinf(rows) & np.isfinite(np.atleast_2d(np.asarray(values, dtype=np.float64)))
+    check(not grown.any(), "values", "within float32", f"{int(grown.sum())} larger ones", "Divide them.")
+    if tr_s is not None:
+        positive("tr_s", tr_s)
     target = Path(path)
     check(target.name.endswith((".nii", ".nii.gz", ".gii")), "path", "a .nii, .nii.gz or .gii file", target.name)
     if target.name.endswith(".gii"):
