@@ -116,6 +116,18 @@ def test_cosine_schedule_by_its_formula():
     assert found[49] == pytest.approx(0.4938, abs=5e-5)
 
 
+def test_a_step_back_is_bayes_rule():
+    """q(x_t-1 | x_t, x_0): the prior from x_0 times the likelihood of x_t, both Gaussian."""
+    prior = mindeye.DiffusionPrior(n_tokens=1, n_dims=2, depth=1, n_heads=1, head_dims=2, n_steps=100)
+    left = mindeye.cosine_signal_shares(100)
+    before, kept = left[:-1], left[1:] / left[:-1]  # of x_0 in x_t-1, of x_t-1 in x_t
+    from_clean, from_noised = 1 / (1 - before), kept / (1 - kept)  # precisions
+    variance = 1 / (from_clean + from_noised)
+    np.testing.assert_allclose(prior.variance[1:], variance, rtol=1e-4)
+    np.testing.assert_allclose(prior.of_clean[1:], variance * from_clean * before**0.5, rtol=1e-4)
+    np.testing.assert_allclose(prior.of_noised[1:], variance * from_noised / kept**0.5, rtol=1e-4)
+
+
 def test_sampling_gives_a_gaussian_back_from_its_posterior_mean():
     class _KnownMean(mindeye.DiffusionPrior):
         """Answers with the exact posterior mean of Gaussian data."""

@@ -241,7 +241,11 @@ def test_resampling_onto_a_file(tmp_path, stored):
     save(np.ones((2, 2, 2), np.uint8), tmp_path / "away.nii", np.diag([1, 1, 1, 1.0]) + np.eye(4)[:, 3:] * 900)
     with pytest.raises(ValueError, match=r"away\.nii must be a volume that reaches"):
         resample_volume(tmp_path / "away.nii", tmp_path / "n.nii", like=tmp_path / "b.nii", interpolation="nearest")
-    assert not (tmp_path / "n.nii").exists()
+    with pytest.raises(ValueError, match=r"b\.nii must be of one volume, got 3"):
+        resample_volume(tmp_path / "b.nii", tmp_path / "n.nii", like=tmp_path / "b.nii", interpolation="nearest")
+    with pytest.raises(ValueError, match=r"out must be a \.nii or \.nii\.gz file, got n\.gii"):
+        resample_volume(tmp_path / "fine.nii", tmp_path / "n.gii", like=tmp_path / "b.nii", interpolation="nearest")
+    assert not list(tmp_path.glob("n.*"))
 
 
 def test_wrong_affine_and_shape_name_both_files(tmp_path, stored, mask):

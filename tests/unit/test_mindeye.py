@@ -9,6 +9,7 @@ import xarray as xr
 
 from neuroperc.data import make_responses
 from neuroperc.decoding import BrainDiffuser, MindEye, mindeye
+from neuroperc.decoding.mindeye import estimator
 from neuroperc.decoding.mindeye._data import Pictures, by_subject, prepare
 
 SMALL = {"width": 16, "n_blocks": 1, "projector_width": 16, "prior_depth": 1, "prior_heads": 2, "prior_head_dims": 4,
@@ -61,6 +62,36 @@ def test_the_linear_baseline_keeps_repeats_together(made):
     wanted = BrainDiffuser(alpha=None).fit(betas, twice, groups=names)
     np.testing.assert_array_equal(own.predict(betas), wanted.predict(betas))
     np.testing.assert_array_equal(own.ridge_.alpha_, wanted.ridge_.alpha_)
+
+
+@pytest.mark.parametrize(
+    ("kind", "n_mixed"), [({}, 10), ({"contrastive": "bimixco"}, 30), ({"contrastive": "softclip"}, 0)]
+)
+def test_the_first_third_is_mixed_and_then_the_temperature_rises(made, monkeypatch, kind, n_mixed):
+    """30 steps: BiMixCo in the 10 that begin before .33 of them, then SoftCLIP from .004 to .0075."""
+    betas, pictures = made
+    seen: list[tuple[str, float]] = []
+
+    def watch(name, value):
+        right = getattr(estimator, name)
+
+        def watched(*args, **kwargs):
+            seen.append((name, value(*args, **kwargs)))
+            return right(*args, **kwargs)
+
+        monkeypatch.setattr(estimator, name, watched)
+
+    watch("bimixco_loss", lambda b, p, partner, share: float(share.min()))
+    watch("soft_clip_loss", lambda b, p, temperature: temperature)
+    watch("mix_subjects", lambda *_, **__: 0.0)
+    MindEye(**SMALL | {"epochs": 10} | kind).fit(betas, pictures)
+    losses = [name for name, _ in seen if name != "mix_subjects"]
+    assert losses == ["bimixco_loss"] * n_mixed + ["soft_clip_loss"] * (30 - n_mixed)
+    assert len(seen) - len(losses) == n_mixed  # nothing is mixed afterwards
+    rising = [value for name, value in seen if name == "soft_clip_loss"]
+    assert rising == sorted(rising)
+    if rising:
+        assert rising[-1] == pytest.approx(0.0075) and rising[0] == pytest.approx(0.004, abs=1e-5)
 
 
 def test_same_seed_same_bits_and_another_seed_others(made):

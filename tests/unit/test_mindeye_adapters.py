@@ -40,6 +40,9 @@ def test_tokens_are_those_of_the_tower():
     assert tokens.shape == (2, 5, 5) and final.shape == (2, 5)
     torch.testing.assert_close(tokens[:, 0].norm(dim=-1), torch.ones(2))
     torch.testing.assert_close(tokens[:, 0] * final.norm(dim=-1, keepdim=True), final)
+    assert (
+        tokens[:, 1:].norm(dim=-1) - 1
+    ).abs().max() > 0.05  # of the others only the first one's length is divided out
     assert not tower.transformer._forward_hooks
 
 
@@ -106,6 +109,10 @@ def test_diffusers_is_wired_up(monkeypatch):
     assert unet.steps == list(range(16, -1, -1))  # 85 % of 20 steps
     assert generator.scheduler.started[1] == 16
     torch.testing.assert_close(generator.scheduler.started[0], torch.full((4, 4, 4, 4), 0.5 * 0.18215))
+    unet.steps.clear()
+    generator.strength = 0.5
+    generator(embeddings, start=torch.full((2, 3, 32, 32), 0.75))
+    assert unet.steps == list(range(9, -1, -1))
 
 
 @pytest.mark.parametrize(("name", "package"), [("open_clip_tokens", "open_clip"), ("versatile_diffusion", "diffusers")])

@@ -146,6 +146,8 @@ def test_matrices_of_pycortex_are_read(folder):
     (folder / "bad.xfm").write_text('{"other": 1}')
     with pytest.raises(ValueError, match=r"bad.xfm must be JSON with the matrix 'coord'"):
         to_vertices([5.0], to_voxels=folder / "bad.xfm", **kind)
+    with pytest.raises(ValueError, match="to_voxels must be a matrix that can be inverted"):
+        to_vertices([5.0], to_voxels=np.zeros((4, 4)), **kind)
     with pytest.raises(ValueError, match="to_voxels must be given"):
         to_vertices([5.0], **kind)
 

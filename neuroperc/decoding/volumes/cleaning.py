@@ -38,7 +38,7 @@ def resample_volume(
     Raises
     ------
     ValueError
-        When a file is unreadable, or nothing of the volume falls on the grid.
+        When a file is unreadable, holds several volumes, or nothing of the volume falls on the grid.
 
     Examples
     --------
@@ -58,6 +58,8 @@ def resample_volume(
 
     one_of("interpolation", interpolation, ("nearest", "linear", "continuous"))
     source, target = open_source(path), open_source(like)
+    check(source.n_volumes == 1, source.path.name, "of one volume", source.n_volumes, "Split it.")
+    check(Path(out).name.endswith((".nii", ".nii.gz")), "out", "a .nii or .nii.gz file", Path(out).name)
     check(source.affine is not None and target.affine is not None, "path", "a volume with an affine", source.path.name)
     try:
         image = resample_img(

@@ -196,4 +196,5 @@ def _to_voxels(given: Any, voxels: Voxels) -> np.ndarray:
     if matrix.shape != (4, 4):
         fail("to_voxels", "(4, 4)", f"shape {matrix.shape}")
     finite("to_voxels", matrix)
+    check(abs(np.linalg.det(matrix)) > 0, "to_voxels", "a matrix that can be inverted", matrix.tolist())
     return matrix
