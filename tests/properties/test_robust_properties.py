@@ -110,8 +110,9 @@ def test_a_killed_training_goes_on_with_the_same_bits(tmp_path, batch):
     with pytest.raises(Killed):
         fit_robust(half, (x, y), **options, checkpoint=path, checkpoint_every=1, validate=kill)
     resumed = network(1)
-    with pytest.raises(ValueError, match="checkpoint"):
-        fit_robust(resumed, (x, y), **options | {"batch_size": 6}, checkpoint=path)
+    for other in ({"batch_size": 6}, {"eps": 0.02}, {"rotate": False}, {"grayscale_share": 0.4}, {"weight_decay": 0.0}):
+        with pytest.raises(ValueError, match="checkpoint must be of a training with"):
+            fit_robust(resumed, (x, y), **options | other, checkpoint=path)
     kept = torch.load(path, weights_only=True)
     assert 0 < kept["step"] < 6
     fit_robust(resumed, (x, y), **options, checkpoint=path)

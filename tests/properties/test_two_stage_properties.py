@@ -176,6 +176,9 @@ def test_training_can_be_repeated_and_resumed(tmp_path):
     saved = {"checkpoint": tmp_path / "state.pt", "checkpoint_every": 2}
     with pytest.raises(KeyboardInterrupt):
         train_flow(killed, clips, **common, **saved, validate=kill)
+    for other in ({"decay": 0.5}, {"learning_rate": 2e-3}):
+        with pytest.raises(ValueError, match="checkpoint must be of a training with"):
+            train_flow(resumed, clips, **common | other, **saved, validate=kill)
     assert train_flow(resumed, clips, **common, **saved, validate=lambda _: 0.0).steps == 5
     after = whole.state_dict()
     for name, value in resumed.state_dict().items():

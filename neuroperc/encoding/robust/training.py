@@ -170,6 +170,7 @@ def fit_robust(
         steps=per_epoch * (len(rates) - 1), batch_size=batch_size, schedule=factor, mixed_precision=mixed_precision,
         validate=validate, checkpoint=checkpoint, checkpoint_every=checkpoint_every, n_workers=n_workers,
         progress=progress, random_state=random_state,
+        data_key=repr((per_epoch, rotate, eps, step, flip, grayscale_share, rates, weight_decay)),
     )  # fmt: skip
 
 

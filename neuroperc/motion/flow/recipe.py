@@ -167,5 +167,5 @@ def train_flow(
         optimizer=partial(torch.optim.AdamW, lr=learning_rate, weight_decay=weight_decay),
         validate=None if validate is None else judge, validate_every=validate_every, checkpoint=checkpoint,
         checkpoint_every=checkpoint_every, mixed_precision=mixed_precision, progress=progress,
-        random_state=random_state,
+        random_state=random_state, data_key=repr((len(clips), learning_rate, weight_decay, warmup, decay)),
     )  # fmt: skip

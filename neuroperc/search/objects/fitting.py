@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Sequence
@@ -200,5 +201,9 @@ def fit_paths(
         validate=None if validation is None else validate, patience=patience,
         mixed_precision=mixed_precision, checkpoint=checkpoint,
         checkpoint_every=integer("checkpoint_every", checkpoint_every) * n_steps, progress=progress,
-        random_state=random_state,
+        random_state=random_state, data_key=f"{rate} {_digest(train.paths)}",
     )  # fmt: skip
+
+
+def _digest(paths: Tensor) -> str:
+    return hashlib.sha256(paths.cpu().numpy().tobytes()).hexdigest()
