@@ -81,7 +81,7 @@ foveate, fixation_deg, resume, seed, device, progress
     wanted = {name: layers_of(net, own_layers(name, chosen, models)) for name, net in nets.items()}
     areas = by_region(answers, responses.stem)
     target.mkdir(exist_ok=True)
-    shown = front | {"store": target / "store" / "features", "memory_bytes": 0, "dtype": "float32"}
+    shown = front | {"store": target / "store" / "features", "memory_bytes": 0}
     settings: dict[str, Any] = {} if reliability is None else {"reliability": reliability}
     table = score_models(nets, {area: (pictures, data) for area, data in areas.items()}, layers=wanted, shown=shown,
                          n_resamples=1000, rng=seed, progress=progress, estimator=estimator, rule=rule, splits=splits,

@@ -9,9 +9,8 @@ import xarray as xr
 
 from .._check import check
 from ..metrics import Interval, difference_interval, score_interval
+from ..metrics.intervals import FEWEST_GROUPS
 from ._inputs import UNDERLYING, Target, take_target
-
-_FEWEST_GROUPS = 3  # stimuli of an interval
 
 
 def layer_intervals(scores: xr.Dataset, target: Target, rule: str, n_resamples: int, seed: int) -> dict[str, Any]:
@@ -24,7 +23,7 @@ def layer_intervals(scores: xr.Dataset, target: Target, rule: str, n_resamples: 
     kept, words = np.zeros((scores.sizes["layer"], y.shape[1]), dtype=bool), ""
     for i, predicted in enumerate(scores.prediction.values):
         rows = np.isfinite(predicted).any(axis=1)
-        if len(np.unique(target.groups[rows])) < _FEWEST_GROUPS:
+        if len(np.unique(target.groups[rows])) < FEWEST_GROUPS:
             found.append((np.nan, np.nan, np.nan))
             continue
         one = score_interval(predicted[rows], y[rows], groups=target.groups[rows], reliability=target.reliability,

@@ -98,13 +98,12 @@ def score_models(
     wanted = {name: _layers_of(name, model, layers or {}) for name, model in models.items()}
     seed = rng if isinstance(rng, int) else int(rng.integers(2**31))
     data = {region: _region(region, given) for region, given in regions.items()}
-    extra = {"dtype": "float16"} | dict(shown or {})
     rows: list[dict[str, Any]] = []
     for name, model in tqdm(models.items(), desc="models", disable=not progress):
         recorded: dict[int, xr.DataArray] = {}  # areas that share their pictures share the answers to them
         for region, (pictures, responses) in data.items():
             if id(pictures) not in recorded:
-                recorded = {id(pictures): record(model, pictures, list(wanted[name]), **extra)}
+                recorded = {id(pictures): record(model, pictures, list(wanted[name]), **(shown or {}))}
             about = {"model": name, "weights": _weights(model), "region": region}
             scored = _score(recorded[id(pictures)], responses, n_resamples, seed, options)
             rows += [about | row for row in scored]

@@ -87,7 +87,8 @@ def record(
     device
         Where the model runs; default is where it is. It is moved back afterwards.
     dtype
-        Of the result: "float16", "float32" or "float64".
+        Of the result: "float16" (which refuses a layer whose answers are too large or all too small for it), "float32"
+        or "float64".
     client
         A ``distributed.Client``: batches of stimuli are spread over its workers, each with its copy of the model, and
         gathered here. The numbers are those of one process; the work of a dying worker is done again by another.
@@ -104,7 +105,7 @@ def record(
     ------
     ValueError
         For an unknown layer (near names are listed), a missing preprocess, movies of another frame rate, a result
-        larger than `memory_bytes` without `store`, or an answer that is not finite.
+        larger than `memory_bytes` without `store`, or answers that are not finite or that `dtype` cannot hold.
     OSError
         When the disk is full; what was written stays valid and the same call goes on from there.
     RuntimeError

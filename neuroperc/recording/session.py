@@ -124,8 +124,9 @@ class Session:
                 got = f"{tap.label} with shape {tuple(tensor.shape)}"
                 remedy = "Use batch_size=1, or a layer around it."
                 check(fits, "layers", f"outputs with {n_rows} rows for this batch", got, remedy)
-                answer = copied(rows(tensor, stop - start, frames, self.time_dim), kind)
-                self._check_answer(tap, answer, start)
+                exact = rows(tensor, stop - start, frames, self.time_dim)
+                answer = copied(exact, kind)
+                self._check_answer(tap, answer, exact, start)
                 caught[tap] = answer.numpy()  # noqa: B023  # emptied below, within the same turn of the loop
 
             with _seeded(start, self.feeder.device):
@@ -133,12 +134,17 @@ class Session:
                 catch(self.inner, taps, lambda images=images: self.feeder.enter(images), take)  # type: ignore[misc]
             yield start, [caught[tap] for tap in taps]
 
-    def _check_answer(self, tap: Tap, answer: Tensor, start: int) -> None:
+    def _check_answer(self, tap: Tap, answer: Tensor, exact: Tensor, start: int) -> None:
         bad = ~torch.isfinite(answer).flatten(1).all(1)
         if bool(bad.any()):
             row = start + int(bad.nonzero()[0, 0])
             remedy = "dtype='float32' holds larger numbers." if self.dtype.name == "float16" else "Look at the model."
             fail("answers", "finite", f"NaN or infinity in layer {tap.label} for {self.stimuli.ids[row]!r}", remedy)
+        least = float(np.finfo(np.float16).smallest_normal)  # below it float16 keeps few digits, or none
+        if self.dtype == np.float16 and float(answer.abs().max()) < least and bool(exact.any()):
+            fail("answers", f"{least:.1e} or larger somewhere in a batch for float16",
+                 f"{float(exact.abs().max()):.1e} at most in layer {tap.label} for {self.stimuli.ids[start]!r} and those "
+                 "after it", "dtype='float32' holds smaller numbers.")  # fmt: skip
 
     def answers(
         self, taps: list[Tap], starts: Sequence[int], batch_size: int, client: Any

@@ -1,5 +1,6 @@
 """Networks as observers: layers by area, tables of models and areas, what is refused and why."""
 
+import copy
 import importlib.util
 import sys
 from fnmatch import fnmatchcase
@@ -173,8 +174,8 @@ def test_models_by_areas_in_one_table(small):
     assert best.loc[("first", "IT"), ["layer", "depth"]].tolist() == ["4", 1.0]
     assert best.loc[("first", "IT"), "score"] > 0.9 > best.loc[("second", "IT"), "score"]
     assert best.loc[("first", "IT"), "measure"] == "sign(r) r² / c, ridge"
-    alone = npc.encoding.benchmark(npc.record(nets["first"], pictures, "4", dtype="float16"), late, estimator="ridge",
-                                   splits=3, n_resamples=20, rng=0)  # fmt: skip
+    alone = npc.encoding.benchmark(npc.record(nets["first"], pictures, "4"), late, estimator="ridge", splits=3,
+                                   n_resamples=20, rng=0)  # fmt: skip
     assert best.loc[("first", "IT"), ["score", "low", "high"]].tolist() == [
         float(alone.pooled[0]), *alone.interval.values[0].tolist(),
     ]  # fmt: skip
@@ -195,13 +196,27 @@ def test_an_area_of_constant_neurons_leaves_the_others_their_scores(small):
     assert table[table["region"] == "V1"]["best"].sum() == 1
 
 
+def test_answers_too_small_for_half_precision_are_scored_in_full_or_refused_by_name(small):
+    """Untrained networks without much normalisation, such as MobileNetV2, answer 1e-8 in their last layers."""
+    nets, pictures, early, _ = small
+    faint = npc.nets.Net(torch.nn.Sequential(copy.deepcopy(nets["first"].net[0])), nets["first"].preprocess)
+    with torch.no_grad():
+        for parameter in faint.parameters():
+            parameter.mul_(1e-9)
+    regions, asked = {"V1": (pictures, early)}, {"faint": ["0"], "first": ["0"]}
+    table = score_models({"faint": faint, "first": nets["first"]}, regions, layers=asked, n_resamples=5, rng=0)
+    assert table["score"][0] == pytest.approx(table["score"][1], abs=1e-3)
+    with pytest.raises(ValueError, match=r"at most in layer 0 .*dtype='float32' holds smaller"):
+        score_models({"faint": faint}, regions, layers=asked, shown={"dtype": "float16"}, n_resamples=5, rng=0)
+
+
 def test_one_argument_puts_a_fovea_before_every_model(small):
     nets, pictures, early, _ = small
     blur = FoveatedBlur(pictures.display, model="half_resolution", half_resolution_deg=0.5)
     args = {"layers": GLOBS, "n_resamples": 5, "rng": 0}
     plain = score_models(nets, {"V1": (pictures, early)}, **args)
     seen = score_models(nets, {"V1": (pictures, early)}, shown={"foveate": blur}, **args)
-    units = npc.record(nets["first"], pictures, "0", foveate=blur, dtype="float16")
+    units = npc.record(nets["first"], pictures, "0", foveate=blur)
     expected = npc.metrics.rdm_agreement(rdm(units.values.astype(float)), early.values)
     assert seen["score"][0] == pytest.approx(float(expected), abs=1e-6) and plain["score"][0] - seen["score"][0] > 0.01
 

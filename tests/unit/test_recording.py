@@ -269,6 +269,10 @@ def test_dtypes_and_memory():
         record(nn.Identity(), x, memory_bytes=1000, **RAW)
     with pytest.raises(ValueError, match=r"float32' holds larger numbers"):
         record(Scale(1e6), x, dtype="float16", **RAW)
+    with pytest.raises(ValueError, match=r"6.1e-05 or larger .* layer output .*float32' holds smaller numbers"):
+        record(Scale(1e-9), x, dtype="float16", **RAW)
+    assert not record(Scale(0), x, dtype="float16", **RAW).any()  # a silent layer is what it is
+    assert record(Scale(1e-9), x, **RAW).any()
 
 
 class Scale(nn.Module):
