@@ -63,28 +63,24 @@ def score_files(
         A file for `read_answers`.
     target
         A new folder. Features and finished layers are kept in its ``store``, so that a killed run can go on.
-    model, weights
-        As in `neuroperc.nets.load`; ``weights="random"`` draws them.
+    model, weights, device
+        As in `neuroperc.nets.load` and `neuroperc.record`; ``weights="random"`` draws them. Statistics stay on the CPU.
     chosen
         Layers and globs; default those of `neuroperc.nets.OBSERVERS`.
-    rule, estimator, splits, stratify
+    rule, estimator, splits, stratify, progress
         As in `neuroperc.encoding.benchmark`.
     reliability
         Of every neuron, where the file has no repeats.
     px_per_deg, size_deg
         One of the two for a folder of pictures: pixels per degree, or (height, width) of a picture in degrees.
-    visual_deg
-        Degrees that the network's input spans; default: each picture fills it.
-    foveate, fixation_deg
-        Put `neuroperc.foveation.FoveatedBlur` of the pictures' display before the network, and the gaze (x, y), y up.
+    visual_deg, fixation_deg
+        As in `neuroperc.record`.
+    foveate
+        Put `neuroperc.foveation.FoveatedBlur` of the pictures' display before the network.
     resume
         Go on in a folder that is there.
     seed
         Of splits, halves, resamples and random weights.
-    device
-        Torch device of the network; the statistics stay in NumPy on the CPU.
-    progress
-        Show bars.
 
     Returns
     -------

@@ -64,7 +64,8 @@ memory_bytes, client, rng, progress
     -------
     xarray.Dataset
         `chosen` (split) names; `raw` (split, neuroid) held-out r of the chosen layer; `inner` (layer, split) median r
-        of the choice; `reliability`, `score` (neuroid); `aggregate`, the median score.
+        of the choice; `reliability`, `score` (neuroid); `aggregate`, the median score. A neuron with too few rows for
+        the inner splits has a score all the same, and no say in the choice: the log names it.
 
     Raises
     ------
@@ -92,14 +93,15 @@ memory_bytes, client, rng, progress
     how = Fitting(estimator, n_components, tuple(checked_alphas(alphas).tolist()), True, device)
     tried = [[*_inside(target, pair[0], inner_splits, test_share, seed), pair] for pair in pairs]
     every = [split for some in tried for split in some]
-    fitted = without_short(target, every, how)
+    fitted = without_short(target, pairs, how)
+    choosing = without_short(fitted, every, how, lost="say in the choice")
     planned, cells = check_memory(found, fitted, tried[0], how, memory_bytes), Cells(store)
     about = about_fit(fitted, every, how) | {"inner_splits": inner_splits}
     keys = [cell_key(layer, about) if store is not None else "" for layer in found]
     made = [cells.read(key) for key in keys]
     bar = tqdm(total=len(found), desc=f"layers (about {planned})", disable=not progress)
     bar.update(sum(cell is not None for cell in made))
-    for i, cell in _choices(found, made, fitted, tried, how, client):
+    for i, cell in _choices(found, made, fitted, choosing, tried, how, client):
         cells.write(keys[i], cell)
         made[i] = cell
         bar.update(1)
@@ -121,11 +123,24 @@ memory_bytes, client, rng, progress
 
 
 def _choices(
-    layers: list[Layer], made: list[Any], target: Target, tried: list[list[Split]], how: Fitting, client: Any
-) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Yield (index, r) of every layer that is not made yet: inner medians (split,), outer r (split, neuron)."""
+    layers: list[Layer], made: list[Any], target: Target, choosing: Target, tried: list[list[Split]], how: Fitting,
+    client: Any,
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:  # fmt: skip
+    """Yield (index, r) of every layer that is not made yet: inner medians (split,), outer r (split, neuron).
+
+    Neurons of the target that are NaN in `choosing` are fitted in the outer splits only.
+    """
     missing = [i for i, cell in enumerate(made) if cell is None]
-    y = np.asarray(target.values.values, dtype=np.float64)
+    y, inner_y = (np.asarray(one.values.values, dtype=np.float64) for one in (target, choosing))
+    late = np.isfinite(y).any(axis=0) & ~np.isfinite(inner_y).any(axis=0)
+
+    def each_r(rotated: Any, y: np.ndarray, splits: list[Split]) -> np.ndarray:
+        work = Work(rotated, y, target.groups, splits, how.options)
+        held = (fitted_here(work, one_by_one=how.one_by_one) if client is None else
+                held_out(client, work, Cells(None), "", one_by_one=how.one_by_one))  # fmt: skip
+        tests = zip(held.predictions, held.splits, strict=True)
+        return np.stack([pearson(p, y[test], nan_policy="omit") for p, (_, test) in tests])
+
     turned: Iterator[tuple[int, Any]]
     if client is None:
         turned = ((at, rotate(layers[i], device=how.device)) for at, i in enumerate(missing))
@@ -133,16 +148,12 @@ def _choices(
         check_client(client)
         turned = turned_layers(client, [layers[i] for i in missing], how.device)
     for at, rotated in turned:
-        inner, outer = [], []
-        for splits in tried:
-            work = Work(rotated, y, target.groups, splits, how.options)
-            held = (fitted_here(work, one_by_one=how.one_by_one) if client is None else
-                    held_out(client, work, Cells(None), "", one_by_one=how.one_by_one))  # fmt: skip
-            tests = zip(held.predictions, held.splits, strict=True)
-            r = np.stack([pearson(p, y[test], nan_policy="omit") for p, (_, test) in tests])
-            inner.append(summarize(mean_over_splits(r[:-1])).value)
-            outer.append(r[-1])
-        yield missing[at], {"inner": np.array(inner), "outer": np.stack(outer)}
+        each = [each_r(rotated, inner_y, splits) for splits in tried]
+        outer = np.stack([r[-1] for r in each])
+        if late.any():
+            outer[:, late] = each_r(rotated, y[:, late], [splits[-1] for splits in tried])
+        inner = [summarize(mean_over_splits(r[:-1])).value for r in each]
+        yield missing[at], {"inner": np.array(inner), "outer": outer}
 
 
 def _inside(target: Target, train: np.ndarray, n_splits: int, test_share: float, seed: int) -> list[Split]:

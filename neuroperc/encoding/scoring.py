@@ -212,10 +212,10 @@ def take_splits(
     return pairs
 
 
-def without_short(target: Target, splits: list[Split], how: Fitting) -> Target:
+def without_short(target: Target, splits: list[Split], how: Fitting, *, lost: str = "score") -> Target:
     """Return the target with NaN for neurons that have too few training rows in a split: like constant ones, no score.
 
-    When that is so for all, what is wrong are the splits, and the fit says so.
+    When that is so for all, what is wrong are the splits, and the fit says so. `lost` is what the log says they lose.
     """
     y = np.array(target.values.values, dtype=np.float64)
     least = how.n_components if how.estimator == "pls" else 2
@@ -223,8 +223,8 @@ def without_short(target: Target, splits: list[Split], how: Fitting) -> Target:
     short = (n_train < least) & np.isfinite(y).any(axis=0)
     if not short.any() or not (n_train >= least).any():
         return target
-    _log.warning("neuroids %s have fewer than %d training rows in a split, and so no score",
-                 target.values.coords["neuroid_id"].values[short].tolist(), least)  # fmt: skip
+    _log.warning("neuroids %s have fewer than %d training rows in a split, and so no %s",
+                 target.values.coords["neuroid_id"].values[short].tolist(), least, lost)  # fmt: skip
     y[:, short] = np.nan
     return replace(target, values=target.values.copy(data=y))
 

@@ -142,9 +142,9 @@ class Session:
             fail("answers", "finite", f"NaN or infinity in layer {tap.label} for {self.stimuli.ids[row]!r}", remedy)
         least = float(np.finfo(np.float16).smallest_normal)  # below it float16 keeps few digits, or none
         if self.dtype == np.float16 and float(answer.abs().max()) < least and bool(exact.any()):
-            fail("answers", f"{least:.1e} or larger somewhere in a batch for float16",
-                 f"{float(exact.abs().max()):.1e} at most in layer {tap.label} for {self.stimuli.ids[start]!r} and those "
-                 "after it", "dtype='float32' holds smaller numbers.")  # fmt: skip
+            got = f"{float(exact.abs().max()):.1e} at most in layer {tap.label} from {self.stimuli.ids[start]!r} on"
+            rule = f"{least:.1e} or larger somewhere in a batch for float16"
+            fail("answers", rule, got, "dtype='float32' holds smaller numbers.")
 
     def answers(
         self, taps: list[Tap], starts: Sequence[int], batch_size: int, client: Any

@@ -161,6 +161,23 @@ def test_a_neuron_with_too_few_rows_for_pls_is_counted_and_named(model, v4, capl
     assert benchmark(model, odd, estimator="ridge", splits=4, n_resamples=0).n_undefined.values.tolist() == [0, 0]
 
 
+def test_a_neuron_short_in_inner_splits_only_keeps_its_score(model, v4, caplog):
+    odd = v4.copy()
+    odd[np.isin(odd.stimulus_id, NAMES[40:]), 3] = np.nan  # of 40 stimuli about 32 train outside, 26 inside
+    odd[np.isin(odd.stimulus_id, NAMES[20:]), 5] = np.nan
+    with caplog.at_level(logging.WARNING, "neuroperc.encoding"):
+        found = choose_layer(model, odd, splits=3, inner_splits=2, n_components=28, test_share=0.2)
+    names = found.neuroid_id.values[[5, 3]].tolist()
+    assert [r.getMessage() for r in caplog.records] == [
+        f"neuroids [{name!r}] have fewer than 28 training rows in a split, and so no {what}"
+        for name, what in zip(names, ("score", "say in the choice"), strict=True)
+    ]
+    one = benchmark(model, odd, splits=3, n_components=28, test_share=0.2, n_resamples=0)
+    expected = [one.raw.sel(layer=name).values[i] for i, name in enumerate(found.chosen.values)]
+    np.testing.assert_allclose(found.raw, expected, atol=1e-9)
+    assert np.isfinite(found.score).values.tolist() == [True] * 5 + [False] + [True] * 2
+
+
 def test_a_feature_that_is_not_finite_names_layer_unit_and_stimulus(model, v4):
     odd = model.copy()
     odd[4, 30 + 70], odd[9, 30 + 80] = np.nan, np.inf
