@@ -17,7 +17,7 @@ from .._check import atomic_path
 from ..regression.gram import column_blocks
 
 _log = logging.getLogger("neuroperc.encoding")
-_VERSION = 2  # of the numbers: raised when the same input gives other scores
+_VERSION = 3  # of the numbers: raised when the same input gives other scores
 
 
 def digest(array: Any) -> str:

@@ -48,10 +48,10 @@ def turned_layers(client: Any, layers: list[Layer], device: Any) -> Iterator[tup
     """Yield (index, rotation): features on disk are read by the workers, features in memory are turned here."""
     here = [i for i, layer in enumerate(layers) if isinstance(layer.source.variable._data, np.ndarray)]
     there = [i for i in range(len(layers)) if i not in here]
-    for at, found in spread(client, _turn, [_bare(layers[i]) for i in there], shared=device):
+    for at, found in spread(client, turn, [_bare(layers[i]) for i in there], shared=device):
         yield there[at], found
     for i in here:
-        yield i, rotate(layers[i], device=device)
+        yield i, turn(device, layers[i])
 
 
 def held_out(client: Any, work: Work, cells: Cells, key: str, *, one_by_one: bool) -> HeldOut:
@@ -91,8 +91,17 @@ def drop_parts(cells: Cells, key: str, n_splits: int, n_neurons: int, *, one_by_
         cells.drop(f"{key}-{i}")
 
 
-def _turn(device: Any, layer: Layer) -> Rotated:
-    return rotate(layer, device=device)
+def turn(device: Any, layer: Layer) -> Rotated:
+    """Return the rotation of a layer, without any axis when all stimuli differ by no more than the features' rounding.
+
+    What is left of a constant layer is its mean's rounding, which has axes as anything else has.
+    """
+    turned = rotate(layer, device=device)
+    level = layer.source.isel(neuroid=layer.columns, presentation=[int(layer.rows[0])]).values.astype(np.float64)
+    rounding = 16 * np.finfo(np.float64).eps
+    if float(turned.eigenvalues.sum()) > rounding**2 * len(layer.rows) * float((level * level).sum()):
+        return turned
+    return replace(turned, scores=turned.scores[:, :0], eigenvalues=turned.eigenvalues[:0], axes=None)
 
 
 def _fit(work: Work, part: Part) -> dict[str, np.ndarray]:

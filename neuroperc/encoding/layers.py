@@ -11,15 +11,24 @@ import xarray as xr
 from tqdm.auto import tqdm
 
 from .._check import one_of
-from ..metrics import RULES, normalized_score, pearson, summarize
+from ..metrics import RULES, normalized_score, summarize
 from ..recording.cluster import check_client
-from ..regression import rotate, shuffle_splits
+from ..regression import shuffle_splits
 from ..regression.ridge import ALPHAS, checked_alphas
 from ..regression.splits import Split
 from ._cells import Cells, cell_key
-from ._inputs import Layer, Target, take_layers, take_target
-from ._spreading import Work, fitted_here, held_out, turned_layers
-from .scoring import Fitting, about_fit, check_memory, mean_over_splits, take_splits, without_short
+from ._inputs import Layer, Target, as_seed, take_layers, take_target
+from ._spreading import Work, fitted_here, held_out, turn, turned_layers
+from .scoring import (
+    Fitting,
+    about_fit,
+    check_memory,
+    correlations,
+    known,
+    mean_over_splits,
+    take_splits,
+    without_short,
+)
 
 
 def choose_layer(
@@ -85,7 +94,7 @@ memory_bytes, client, rng, progress
     ['late', 'late', 'late']
     """
     one_of("rule", rule, tuple(RULES))
-    seed = rng if isinstance(rng, int) else int(rng.integers(2**31))
+    seed = as_seed(rng)
     target = take_target(responses, groups=groups, stratify=stratify, repeats="average", reliability=reliability,
                          rule=rule, rng=seed)  # fmt: skip
     found, _ = take_layers(layers, by, target.values)
@@ -138,12 +147,11 @@ def _choices(
         work = Work(rotated, y, target.groups, splits, how.options)
         held = (fitted_here(work, one_by_one=how.one_by_one) if client is None else
                 held_out(client, work, Cells(None), "", one_by_one=how.one_by_one))  # fmt: skip
-        tests = zip(held.predictions, held.splits, strict=True)
-        return np.stack([pearson(p, y[test], nan_policy="omit") for p, (_, test) in tests])
+        return correlations(known(held, y), y)
 
     turned: Iterator[tuple[int, Any]]
     if client is None:
-        turned = ((at, rotate(layers[i], device=how.device)) for at, i in enumerate(missing))
+        turned = ((at, turn(how.device, layers[i])) for at, i in enumerate(missing))
     else:
         check_client(client)
         turned = turned_layers(client, [layers[i] for i in missing], how.device)

@@ -17,6 +17,7 @@ from ..data import StimulusSet
 from ..metrics import summarize
 from ..nets import OBSERVERS, Net
 from ..recording import record
+from ._inputs import as_seed
 from .comparing import best_layer
 from .rsa import rsa
 from .scoring import benchmark, mean_over_splits
@@ -96,7 +97,7 @@ def score_models(
     """
     check(len(models) > 0 and len(regions) > 0, "models and regions", "one or more each", (len(models), len(regions)))
     wanted = {name: _layers_of(name, model, layers or {}) for name, model in models.items()}
-    seed = rng if isinstance(rng, int) else int(rng.integers(2**31))
+    seed = as_seed(rng)
     data = {region: _region(region, given) for region, given in regions.items()}
     rows: list[dict[str, Any]] = []
     for name, model in tqdm(models.items(), desc="models", disable=not progress):
