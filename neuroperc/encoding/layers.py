@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from .._check import one_of
+from .._check import check, one_of
 from ..metrics import RULES, normalized_score, summarize
 from ..recording.cluster import check_client
 from ..regression import shuffle_splits
@@ -23,6 +23,7 @@ from .scoring import (
     Fitting,
     about_fit,
     check_memory,
+    checked_tests,
     correlations,
     known,
     mean_over_splits,
@@ -116,6 +117,8 @@ memory_bytes, client, rng, progress
         bar.update(1)
     bar.close()
     inner, outer = (np.stack([cell[name] for cell in made if cell is not None]) for name in ("inner", "outer"))
+    check(np.isfinite(inner).any(axis=0).all(), "layers", "with a score for one at least inside every split", "none",
+          "Neurons or layers may be constant: look at benchmark(...).n_undefined.")  # fmt: skip
     best = np.where(np.isfinite(inner), inner, -np.inf).argmax(axis=0)
     raw = outer[best, np.arange(len(pairs))]
     rule_name: Any = rule
@@ -168,4 +171,4 @@ def _inside(target: Target, train: np.ndarray, n_splits: int, test_share: float,
     """Divide the training rows of one split once more."""
     strata = None if target.strata is None else target.strata[train]
     found = shuffle_splits(target.groups[train], n_splits=n_splits, test_share=test_share, stratify=strata, rng=seed)
-    return [(train[a], train[b]) for a, b in found]
+    return checked_tests("inner_splits", [(train[a], train[b]) for a, b in found], target)

@@ -189,7 +189,8 @@ def benchmark(
     bar = tqdm(total=len(found), desc=f"layers (about {planned})", disable=not progress)
     made = _every_cell(found, keys, cells, fitted, pairs, how, client, bar)
     scores = _dataset([layer.name for layer in found], made, target, rule)
-    scores.attrs = _attrs(target, pairs, how, rule, scheme if isinstance(splits, int | np.integer) else "given", seed) | {
+    drawn = scheme if isinstance(splits, int | np.integer) else "given"
+    scores.attrs = _attrs(target, pairs, how, rule, drawn, seed) | {
         "groups": str(groups), "stratify": str(stratify), "repeats": repeats, "n_stimuli_unused": unused,
     }  # fmt: skip
     if n_resamples:
@@ -208,9 +209,14 @@ def take_splits(
         pairs = fold_splits(target.groups, n_folds=int(splits), rng=seed)
     else:
         pairs = shuffle_splits(target.groups, n_splits=splits, test_share=test_share, stratify=target.strata, rng=seed)
+    return checked_tests("splits", pairs, target)
+
+
+def checked_tests(name: str, pairs: list[Split], target: Target) -> list[Split]:
+    """Return the splits; raise unless enough stimuli are held out in each."""
     ids = target.values.coords["stimulus_id"].values
     least = min((len(np.unique(ids[test])) for _, test in pairs), default=0)
-    check(least >= _FEWEST_TESTED, "splits", f"with {_FEWEST_TESTED} or more test stimuli each", least,
+    check(least >= _FEWEST_TESTED, name, f"with {_FEWEST_TESTED} or more test stimuli each", least,
           "Raise test_share, take fewer folds, or give more stimuli.")  # fmt: skip
     return pairs
 
@@ -393,10 +399,13 @@ def mean_over_splits(raw: np.ndarray) -> np.ndarray:
 
 def about_fit(target: Target, splits: list[Split], how: Fitting) -> dict[str, Any]:
     """Return what the numbers of a cell depend on beside the features."""
-    rows = np.concatenate([part for pair in splits for part in (np.array([len(pair[0])]), *pair)])
     settings = {k: str(v) for k, v in vars(how).items()}
     labels = digest(np.unique(target.groups, return_inverse=True)[1])
-    return {"target": digest(target.values.values), "splits": digest(rows), "groups": labels, **settings}
+    return {"target": digest(target.values.values), "splits": _digest_of(splits), "groups": labels, **settings}
+
+
+def _digest_of(splits: list[Split]) -> str:
+    return digest(np.concatenate([part for pair in splits for part in (np.array([len(pair[0])]), *pair)]))
 
 
 def _dataset(names: list[str], cells: dict[str, np.ndarray], target: Target, rule: str) -> xr.Dataset:
@@ -443,5 +452,5 @@ def _attrs(target: Target, splits: list[Split], how: Fitting, rule: str, scheme:
         "rule": rule, "formula": RULES[UNDERLYING.get(rule, rule)],
         "order": late if rule in BRAINSCORE else "the rule for each neuron, then the median over neurons",
         "estimator": how.estimator, "splits": len(splits), "scheme": scheme, "seed": seed,
-        "reliability_estimator": target.estimator, "device": str(how.device or "numpy float64"), **fitted,
+        "held_out": _digest_of(splits)[:16], "reliability_estimator": target.estimator, "device": str(how.device or "numpy float64"), **fitted,
     }  # fmt: skip

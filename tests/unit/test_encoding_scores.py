@@ -244,11 +244,13 @@ def test_stratified_test_sets_keep_their_shares(model, v4):
         (lambda m, v: benchmark(m, v, test_share=0.01), "3 or more test stimuli each, got 1"),
         (lambda m, v: benchmark(m, v, splits=30, scheme="fold"), "3 or more test stimuli each, got 2"),
         (lambda m, v: benchmark(m, v, splits=[(np.arange(40.0), np.arange(50))]), r"pairs .* got \[\('float64', \(40,"),
-        (lambda m, v: benchmark(m, v, splits=[(np.arange(60) < 40, np.arange(60) >= 40)]), r"row numbers, got \[\('bool"),
+        (lambda m, v: benchmark(m, v, splits=[(np.arange(60) < 40, np.arange(60) > 40)]), r"numbers, got \[\('bool"),
         (lambda m, v: benchmark(m, v, splits=[(np.arange(40),)]), r"splits must be pairs \(train, test\)"),
         (lambda m, v: benchmark(m, v, splits=[(np.arange(40), np.arange(50, 70))]), "of rows 0 to 59, got 0 to 69"),
         (lambda m, v: benchmark(m, v, rng=2**32), "rng must be a seed below"),
-        (lambda m, v: benchmark(m, v, repeats="keep", groups="repetition"), "groups must be the same for all rows of a"),
+        (lambda m, v: benchmark(m, v, repeats="keep", groups="repetition"), "groups must be the same for all rows"),
+        (lambda m, v: choose_layer(m, v[np.isin(v.stimulus_id, NAMES[:21])]), "inner_splits must be with 3 or more"),
+        (lambda m, v: choose_layer(m, v.copy(data=np.ones(v.shape)), reliability=1.0), "layers must be with a score"),
         (lambda m, v: benchmark(m, v, reliability=[0.5, 0.5]), "one for each of the 8 neuroids"),
         (lambda m, v: choose_layer(m, v, rule="brainscore-2026"), "rule must be one of"),
         (lambda m, v: benchmark({}, v), "layers must be at least one"),
@@ -288,6 +290,28 @@ def test_only_scores_of_one_kind_are_compared(model, v4):
         compare_models(a, b, v4, rng=0)
     with pytest.raises(ValueError, match="layer must be one of layer0, layer1, got conv9"):
         compare_models(a, a, v4, layer=("layer0", "conv9"), rng=0)
+    options = {"estimator": "ridge", "splits": 2, "n_resamples": 0}
+    for other, words in (
+        (benchmark(model, v4, test_share=0.3, **options), "held_out of the two scores must be the same"),
+        (benchmark(model, v4, reliability=0.5, **options), "reliability of the two scores must be the same"),
+        (benchmark(model, v4[:, ::-1], **options), "neuroid_id of the two scores must be the same"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            compare_models(a, other, v4, rng=0)
+    for responses in (v4[::-1], v4[:, ::-1], v4[:, :5].assign_coords(neuroid_id=("neuroid", range(5)))):
+        with pytest.raises(ValueError, match=r"those of the two scores|one for each of"):
+            compare_models(a, a, responses, layer=("layer0", "layer1"), rng=0)
+    with pytest.raises(TypeError, match=r"scores must be an xarray.Dataset, got DataArray"):
+        compare_models(a.raw, a, v4, rng=0)
+    single = npc.data.average_repeats(v4)
+    alone = benchmark(model, single, groups=None, reliability=0.8, **options)
+    assert compare_models(alone, alone, single, layer=("layer0", "layer1"), rng=0).low > 0
+
+
+def test_a_store_is_a_folder(model, v4, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="store must be a folder"):
+        benchmark(model, v4, store=tmp_path / "file")
 
 
 def test_a_given_reliability_is_used(model, v4):

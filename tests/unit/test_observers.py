@@ -276,6 +276,16 @@ def test_bad_pairs_of_pictures_are_named():
             compare_stimuli(*args, rng=0)
 
 
+def test_pictures_that_a_layer_cannot_tell_apart_have_no_relative_distance():
+    ids = [f"a{i}" for i in range(5)], [f"b{i}" for i in range(5)]
+    answers = np.random.default_rng(0).normal(size=(5, 60))
+    same = npc.data.make_responses(np.tile(answers[:1], (10, 1)), stimulus_id=[*ids[0], *ids[1]])
+    found = compare_stimuli(same, *ids, n_resamples=10, rng=0)
+    assert found.distance[0] == found.baseline[0] == 0 and np.isnan([found.relative[0], found.rdm_agreement[0]]).all()
+    twins = npc.data.make_responses(np.tile(answers, (2, 1)), stimulus_id=[*ids[0], *ids[1]])
+    assert compare_stimuli(twins, *ids, n_resamples=10, rng=0).relative[0] == 0
+
+
 def test_bad_inversions_are_named():
     net, target = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), torch.rand(3, 8, 8)
     for options, words in (
