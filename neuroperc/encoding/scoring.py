@@ -452,5 +452,6 @@ def _attrs(target: Target, splits: list[Split], how: Fitting, rule: str, scheme:
         "rule": rule, "formula": RULES[UNDERLYING.get(rule, rule)],
         "order": late if rule in BRAINSCORE else "the rule for each neuron, then the median over neurons",
         "estimator": how.estimator, "splits": len(splits), "scheme": scheme, "seed": seed,
-        "held_out": _digest_of(splits)[:16], "reliability_estimator": target.estimator, "device": str(how.device or "numpy float64"), **fitted,
+        "held_out": _digest_of(splits)[:16], "reliability_estimator": target.estimator,
+        "device": str(how.device or "numpy float64"), **fitted,
     }  # fmt: skip

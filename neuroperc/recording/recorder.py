@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .._check import check, integer, non_negative
 from ..data import StimulusSet
 from .inputs import GRAY, UNSET
-from .session import measuring, open_session
+from .session import measuring, open_session, turn
 from .store import lazy_variable
 
 
@@ -44,7 +44,7 @@ def record(
     """Record what the layers of a model answer to stimuli.
 
     The model runs in eval mode, without gradients and with deterministic kernels; its own modes are restored. Random
-    layers are seeded by the batch, so that a repeated run gives the same numbers.
+    layers are seeded by the batch, so that a repeated run gives the same numbers. Threads of one process take turns.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def record(
     integer("batch_size", batch_size)
     non_negative("memory_bytes", memory_bytes)
     identity = session.identity() if store is not None else {}
-    with measuring((model, foveate), session.feeder.device):
+    with turn(client), measuring((model, foveate), session.feeder.device):
         taps = session.chosen(session.taps(), layers)
         shapes = session.shapes(taps)
         total = sum(int(np.prod(shape)) for shape in shapes) * session.dtype.itemsize
@@ -188,7 +188,7 @@ def list_layers(
         model, stimuli, preprocess=preprocess, visual_deg=visual_deg, foveate=foveate, fixation_deg=fixation_deg,
         background=background, encoding=encoding, time_dim=time_dim, device=device, dtype=dtype,
     )  # fmt: skip
-    with measuring((model, foveate), session.feeder.device):
+    with turn(), measuring((model, foveate), session.feeder.device):
         surveyed = session.taps()
         taps = session.chosen(surveyed, layers)
         taps += [tap for tap in surveyed if not tap.path and layers == "all" and session.usable(tap)]

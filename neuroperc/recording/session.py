@@ -124,6 +124,8 @@ class Session:
                 got = f"{tap.label} with shape {tuple(tensor.shape)}"
                 remedy = "Use batch_size=1, or a layer around it."
                 check(fits, "layers", f"outputs with {n_rows} rows for this batch", got, remedy)
+                kind_of = f"{tensor.dtype} in layer {tap.label}"
+                check(not tensor.is_complex(), "answers", "real", kind_of, "Record a layer that takes their size.")
                 exact = rows(tensor, stop - start, frames, self.time_dim)
                 answer = copied(exact, kind)
                 self._check_answer(tap, answer, exact, start)
@@ -200,6 +202,7 @@ class Session:
         client: Any = None,
     ) -> list[Features]:
         """Make what the store lacks, all layers in one pass, and return where everything lies."""
+        check(not store.is_file(), "store", "a folder", str(store))
         store.mkdir(parents=True, exist_ok=True)
         parts = []
         for tap, shape in zip(taps, shapes, strict=True):
@@ -297,6 +300,16 @@ def _one_batch(shared: tuple[Session, list[Tap], int], start: int) -> list[np.nd
     session, taps, batch_size = shared
     with _TURN, measuring((session.model, session.feeder.foveate), session.feeder.device):
         return next(session.batches(taps, [start], batch_size))[1]
+
+
+@contextmanager
+def turn(client: Any = None) -> Iterator[None]:
+    """Hold the process's hooks, modes and seeds, which threads share; not while a cluster's workers want them."""
+    if client is not None:
+        yield
+        return
+    with _TURN:
+        yield
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..._check import as_rng, check, integer, non_negative, one_of
 from .codes import check_codes, check_labels, on_codes
@@ -176,13 +175,15 @@ def _gradient(model: Callable[[Tensor], Any], x: Tensor, labels: Tensor) -> Tens
     x = x.detach().requires_grad_(True)
     with torch.enable_grad():
         scores = model(x)
-        check(isinstance(scores, Tensor) and scores.ndim == 2, "model's answer", "scores of shape (batch, classes)",
+        right = isinstance(scores, Tensor) and scores.ndim == 2 and scores.shape[1] > 1
+        check(right, "model's answer", "scores of shape (batch, classes)",
               getattr(scores, "shape", type(scores).__name__))  # fmt: skip
         check(int(labels.max()) < scores.shape[1], "labels", f"below the {scores.shape[1]} classes of the model",
               int(labels.max()))  # fmt: skip
-        # Summed, not averaged: only its direction counts, and half precision does not lose a small one.
-        loss = functional.cross_entropy(scores, labels, reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, x)
+        # Cross-entropy is log(1 + exp(m)) of this margin m: the same direction, but not zero where a network is sure.
+        own = scores.gather(1, labels[:, None])[:, 0]
+        rest = scores.scatter(1, labels[:, None], -math.inf).logsumexp(1)
+        (gradient,) = torch.autograd.grad((rest - own).sum(), x)
     return gradient
 
 
