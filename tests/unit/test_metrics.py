@@ -76,6 +76,16 @@ def test_constant_targets_are_nan_and_counted():
     assert np.isfinite(interval[:3]).all()
 
 
+@pytest.mark.parametrize("library", [np.asarray, torch.as_tensor])
+def test_constant_features_have_no_alignment(library):
+    """The mean of twelve 3.3 is not 3.3: what is left is no representation."""
+    flat, x = library(np.full((12, 4), 3.3)), library(X)
+    for unbiased in (True, False):
+        assert np.isnan(float(m.cka(flat, x, unbiased=unbiased))) and float(m.hsic(flat, x, unbiased=unbiased)) == 0
+    half = library(np.concatenate([X, np.full((12, 4), 3.3)], 1))
+    assert float(m.cka(half, x)) == pytest.approx(1)
+
+
 def test_missing_rows_are_left_out_for_their_neuroid_only():
     y = X.copy()
     y[:4, 0], y[2:, 1], y[:, 2] = np.nan, np.nan, np.nan  # 8, 2 and 0 rows are left
