@@ -207,7 +207,7 @@ def test_answers_too_small_for_half_precision_are_scored_in_full_or_refused_by_n
     table = score_models({"faint": faint, "first": nets["first"]}, regions, layers=asked, n_resamples=5, rng=0)
     assert table["score"][0] == pytest.approx(table["score"][1], abs=1e-3)
     with pytest.raises(ValueError, match=r"at most in layer 0 .*dtype='float32' holds smaller"):
-        score_models({"faint": faint}, regions, layers=asked, shown={"dtype": "float16"}, n_resamples=5, rng=0)
+        score_models({"faint": faint}, regions, layers={"faint": ["0"]}, shown={"dtype": "float16"}, rng=0)
 
 
 def test_one_argument_puts_a_fovea_before_every_model(small):
@@ -224,8 +224,8 @@ def test_one_argument_puts_a_fovea_before_every_model(small):
 def test_later_areas_deeper_layers(small):
     nets, pictures, early, late = small
     regions = {"V1": (pictures, early), "V4": (pictures, early), "IT": (pictures, late)}
-    table = score_models({"first": nets["first"]}, regions, layers=GLOBS, n_resamples=5, rng=0, splits=3,
-                         estimator="ridge")  # fmt: skip
+    table = score_models({"first": nets["first"]}, regions, layers={"first": GLOBS["first"]}, n_resamples=5, rng=0,
+                         splits=3, estimator="ridge")  # fmt: skip
     slopes = hierarchy_slope(table)
     assert slopes.loc["first", "of_depth"] == pytest.approx(3**0.5 / 2)  # ranks 1.5 1.5 3 against 1 2 3
     assert hierarchy_slope(table, regions=["IT", "V4", "V1"]).loc["first", "of_depth"] == pytest.approx(-(3**0.5) / 2)
@@ -240,6 +240,11 @@ def test_bad_tables_are_named(small):
         (lambda: score_models(nets, {"V1": (pictures, early)}, rng=0), "layers must be given for first"),
         (lambda: score_models(nets, {"V1": early}, layers=GLOBS, rng=0), "StimulusSet, DataArray"),
         (lambda: score_models({}, {}, rng=0), "one or more each"),
+        (lambda: score_models(nets, {"V1": (pictures, early)}, layers={"third": ["0"]}, rng=0),
+         r"layers must be of the models \(first, second\), got \['third'"),
+        (lambda: score_models(nets, {"V1": (pictures, early)}, layers=GLOBS, n_resamples=0, rng=0), "n_resamples must"),
+        (lambda: score_models(nets, {"V1": (early, pictures)}, layers=GLOBS, rng=0), "got .'DataArray', 'StimulusSet'"),
+        (lambda: hierarchy_slope(pd.DataFrame({"model": []})), "table must be one of score_models, got without"),
         (lambda: score_models(nets, {"V1": (pictures, early.drop_vars("stimulus_id"))}, layers=GLOBS, rng=0),
          "coordinate stimulus_id"),
         (lambda: plot.model_regions(pd.DataFrame({"model": []})), "missing"),
@@ -249,6 +254,11 @@ def test_bad_tables_are_named(small):
     table = pd.DataFrame({"model": "m", "weights": "w", "region": ["V1", "IT"], "depth": 0, "score": 0, "best": True})
     with pytest.raises(ValueError, match="always 1 or -1"):
         hierarchy_slope(table)
+    twice = pd.concat([table, table.assign(region=["V4", "IT"])])
+    with pytest.raises(ValueError, match="one best layer of m in an area"):
+        hierarchy_slope(twice)
+    with pytest.raises(TypeError, match="models must be a mapping of names, got list"):
+        score_models(list(nets.values()), {"V1": (pictures, early)}, rng=0)
     with pytest.raises(ValueError, match=r"scored for m.*V4"):
         hierarchy_slope(table, regions=["V1", "V4", "IT"])
 
@@ -296,6 +306,9 @@ def test_bad_inversions_are_named():
             invert(net, target, **{"steps": 2, **options})
     with pytest.raises(TypeError, match=r"torch.nn.Module, got function"):
         invert(lambda x: x, target)
+    silent = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Threshold(9, 0))
+    with pytest.raises(ValueError, match="layer must be one that answers to the target, got 1 with zeros only"):
+        invert(silent, target, "1", steps=2)
     twice = nn.Sequential(*[nn.Conv2d(3, 3, 1)] * 2)
     with pytest.raises(ValueError, match="0@0, 0@1"):
         invert(twice, target, "0")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..._check import as_rng, check, integer, non_negative, one_of
 from .codes import check_codes, check_labels, on_codes
@@ -180,10 +181,13 @@ def _gradient(model: Callable[[Tensor], Any], x: Tensor, labels: Tensor) -> Tens
               getattr(scores, "shape", type(scores).__name__))  # fmt: skip
         check(int(labels.max()) < scores.shape[1], "labels", f"below the {scores.shape[1]} classes of the model",
               int(labels.max()))  # fmt: skip
-        # Cross-entropy is log(1 + exp(m)) of this margin m: the same direction, but not zero where a network is sure.
+        # Summed, not averaged: only its direction counts, and half precision does not lose a small one. Cross-entropy
+        # is log(1 + exp(m)) of this margin m, so m itself has the same direction, and one where a network is sure.
         own = scores.gather(1, labels[:, None])[:, 0]
-        rest = scores.scatter(1, labels[:, None], -math.inf).logsumexp(1)
-        (gradient,) = torch.autograd.grad((rest - own).sum(), x)
+        margin = scores.scatter(1, labels[:, None], -math.inf).logsumexp(1) - own
+        sure = margin < math.log(torch.finfo(scores.dtype).tiny) / 2
+        loss = torch.where(sure, margin, functional.cross_entropy(scores, labels, reduction="none")).sum()
+        (gradient,) = torch.autograd.grad(loss, x)
     return gradient
 
 
