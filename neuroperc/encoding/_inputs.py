@@ -167,11 +167,15 @@ def _reliability(
             np.nanmean(ceilings, axis=0), found.n_repeats, f"split_half by {by}, corrected singly"
         ), ceilings
     estimate: Any = ESTIMATORS[given]
-    return (split_half(trials, rng=as_rng(rng)) if estimate is None else _at_recorded(estimate(trials), trials)), None
+    found = split_half(trials, rng=as_rng(rng)) if estimate is None else estimate(trials)
+    return _at_recorded(found, trials), None
 
 
 def _at_recorded(found: Reliability[Any], trials: np.ndarray) -> Reliability[Any]:
-    """Convert to the number of repeats that the target is the mean of."""
+    """Convert to the number of repeats that the target is the mean of.
+
+    Halves of three trials hold two, and stimuli that were shown once have no halves at all.
+    """
     counts = (~np.isnan(trials)).sum(axis=0)
     shown = np.where(counts > 0, counts, np.nan)
     n = 1 / np.nanmean(1 / shown, axis=0)
