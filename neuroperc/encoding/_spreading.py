@@ -11,6 +11,7 @@ import xarray as xr
 
 from ..recording.cluster import spread
 from ..regression import HeldOut, Rotated, cross_predict, rotate
+from ..regression.gram import column_blocks
 from ..regression.splits import Split
 from ._cells import Cells
 from ._inputs import Layer
@@ -92,14 +93,12 @@ def drop_parts(cells: Cells, key: str, n_splits: int, n_neurons: int, *, one_by_
 
 
 def turn(device: Any, layer: Layer) -> Rotated:
-    """Return the rotation of a layer, without any axis when all stimuli differ by no more than the features' rounding.
+    """Return the rotation of a layer, without any axis when every unit answers alike to all stimuli.
 
-    What is left of a constant layer is its mean's rounding, which has axes as anything else has.
+    What centring leaves of a constant layer is its mean's rounding, which has axes as anything else has.
     """
     turned = rotate(layer, device=device)
-    level = layer.source.isel(neuroid=layer.columns, presentation=[int(layer.rows[0])]).values.astype(np.float64)
-    rounding = 16 * np.finfo(np.float64).eps
-    if float(turned.eigenvalues.sum()) > rounding**2 * len(layer.rows) * float((level * level).sum()):
+    if any(bool((block != block[:1]).any()) for block in column_blocks(layer)):  # the first block says so, mostly
         return turned
     return replace(turned, scores=turned.scores[:, :0], eigenvalues=turned.eigenvalues[:0], axes=None)
 
