@@ -177,8 +177,8 @@ def _at_recorded(found: Reliability[Any], trials: np.ndarray) -> Reliability[Any
     Halves of three trials hold two, and stimuli that were shown once have no halves at all.
     """
     counts = (~np.isnan(trials)).sum(axis=0)
-    shown = np.where(counts > 0, counts, np.nan)
-    n = 1 / np.nanmean(1 / shown, axis=0)
+    shown, inverse = (counts > 0).sum(axis=0), np.where(counts > 0, 1 / np.maximum(counts, 1), 0).sum(axis=0)
+    n = np.divide(shown, inverse, out=np.full(inverse.shape, np.nan), where=shown > 0)
     one = found.at(1).value
     return Reliability(spearman_brown(one, factor=n), n, found.estimator)
 

@@ -33,7 +33,8 @@ def layer_intervals(scores: xr.Dataset, target: Target, rule: str, n_resamples: 
         words = one.of if kept[i].any() else words
         found.append((one.estimate, one.low, one.high))
     values = np.array(found)
-    of = f"{words}, of the median score of pooled held-out predictions" if words else "no neuron has a score"
+    nothing = f"no neuron has a score and values in {FEWEST_GROUPS} groups of stimuli"
+    of = f"{words}, of the median score of pooled held-out predictions" if words else nothing
     return {
         "pooled": ("layer", values[:, 0]), "interval": (("layer", "bound"), values[:, 1:], {"of": of}),
         "is_pooled": (("layer", "neuroid"), kept), "n_not_pooled": ("layer", (~kept).sum(axis=1)),

@@ -221,6 +221,13 @@ def test_two_held_out_stimuli_are_a_line_and_no_correlation(model, v4):
     assert scores.n_undefined.values.tolist() == [0, 0]
 
 
+def test_four_groups_have_scores_and_no_interval(model, v4):
+    quarter = v4.assign_coords(session=("presentation", np.tile(np.arange(60) // 15, 4)))
+    scores = benchmark(model, quarter, estimator="ridge", groups="session", scheme="fold", splits=4, n_resamples=20)
+    assert np.isfinite(scores.score).all() and np.isnan(scores.interval).all()
+    assert scores.n_not_pooled.values.tolist() == [8, 8] and "5 groups of stimuli" in scores.interval.attrs["of"]
+
+
 def test_stratified_test_sets_keep_their_shares(model, v4):
     scores = benchmark(model, v4, estimator="ridge", splits=5, stratify="kind", n_resamples=0)
     assert scores.attrs["stratify"] == "kind"
