@@ -133,8 +133,8 @@ def _table(models: dict[str, Any], regions: dict[str, Any], config: Config, prog
     for model in models.values():
         model.net.to(memory_format=torch.channels_last)  # the same numbers to rounding, faster
     layers = {name: config.layers for name in models if name.startswith("EfficientNet")}
-    return npc.encoding.score_models(models, regions, layers=layers, n_resamples=config.n_resamples, rng=config.seed,
-                                     progress=progress)  # fmt: skip
+    return npc.encoding.score_models(models, regions, layers=layers, shown={"dtype": "float16"},
+                                     n_resamples=config.n_resamples, rng=config.seed, progress=progress)  # fmt: skip
 
 
 def _brains(brains: xr.Dataset) -> dict[str, Any]:

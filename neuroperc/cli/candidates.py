@@ -17,7 +17,7 @@ from ..encoding import hierarchy_slope, score_models
 from ..nets import REGIONS, load
 from ..plot import figure, hierarchy, layer_profile, model_regions, png, style
 from .pictures import torch_device
-from .score import layers_of, own_layers, shown_as, study
+from .score import check_target, layers_of, own_layers, shown_as, study
 
 __all__ = ["compare_files"]
 
@@ -76,16 +76,20 @@ foveate, fixation_deg, resume, seed, device, progress
     one_of("--weights of several models", weights, ("default", "random"))
     pictures, answers = study(source, responses, target, rule=rule, estimator=estimator, splits=splits, resume=resume,
                               px_per_deg=px_per_deg, size_deg=size_deg)  # fmt: skip
+    settings: dict[str, Any] = {"rule": rule, "stratify": stratify}
+    if reliability is not None:
+        settings["reliability"] = reliability
+    areas = by_region(answers, responses.stem)
+    for data in areas.values():
+        check_target(data, splits=splits, rng=seed, **settings)
     front = shown_as(pictures, visual_deg, foveate, fixation_deg) | {"device": torch_device(device)}
     nets = {name: load(name, weights=None if weights == "random" else weights, random_state=seed) for name in models}
     wanted = {name: layers_of(net, own_layers(name, chosen, models)) for name, net in nets.items()}
-    areas = by_region(answers, responses.stem)
     target.mkdir(exist_ok=True)
-    shown = front | {"store": target / "store" / "features", "memory_bytes": 0, "dtype": "float32"}
-    settings: dict[str, Any] = {} if reliability is None else {"reliability": reliability}
+    shown = front | {"store": target / "store" / "features", "memory_bytes": 0}
     table = score_models(nets, {area: (pictures, data) for area, data in areas.items()}, layers=wanted, shown=shown,
-                         n_resamples=1000, rng=seed, progress=progress, estimator=estimator, rule=rule, splits=splits,
-                         stratify=stratify, store=target / "store" / "cells", **settings)  # fmt: skip
+                         n_resamples=1000, rng=seed, progress=progress, estimator=estimator, splits=splits,
+                         store=target / "store" / "cells", **settings)  # fmt: skip
     slopes = hierarchy_slope(table) if len(areas) > 2 else None
     best = table[table["best"]]
     facts = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from .._check import atomic_path, check, fail, integer, one_of
 from ..data import StimulusSet, make_responses, read_brainio, read_responses, write_scores
 from ..data.readers.pictures import PICTURE_SUFFIXES, picture_shape
 from ..encoding import benchmark, best_layer
-from ..encoding.scoring import mean_over_splits
+from ..encoding._inputs import take_target
+from ..encoding.scoring import mean_over_splits, take_splits
 from ..foveation import FoveatedBlur
 from ..metrics import RULES
 from ..nets import OBSERVERS, Net, layers, load
@@ -24,7 +27,7 @@ from ..plot import figure, layer_profile, png, style
 from ..recording import record
 from .pictures import check_parent, display_of, torch_device
 
-__all__ = ["layers_of", "read_answers", "score_files", "shown_as", "study"]
+__all__ = ["check_target", "layers_of", "read_answers", "score_files", "shown_as", "study"]
 
 _FILES = ("layers.csv", "scores.json", "scores.nc", "layers.png")
 _PARTS = ("responses", "stimulus_id")
@@ -63,28 +66,24 @@ def score_files(
         A file for `read_answers`.
     target
         A new folder. Features and finished layers are kept in its ``store``, so that a killed run can go on.
-    model, weights
-        As in `neuroperc.nets.load`; ``weights="random"`` draws them.
+    model, weights, device
+        As in `neuroperc.nets.load` and `neuroperc.record`; ``weights="random"`` draws them. Statistics stay on the CPU.
     chosen
         Layers and globs; default those of `neuroperc.nets.OBSERVERS`.
-    rule, estimator, splits, stratify
+    rule, estimator, splits, stratify, progress
         As in `neuroperc.encoding.benchmark`.
     reliability
         Of every neuron, where the file has no repeats.
     px_per_deg, size_deg
         One of the two for a folder of pictures: pixels per degree, or (height, width) of a picture in degrees.
-    visual_deg
-        Degrees that the network's input spans; default: each picture fills it.
-    foveate, fixation_deg
-        Put `neuroperc.foveation.FoveatedBlur` of the pictures' display before the network, and the gaze (x, y), y up.
+    visual_deg, fixation_deg
+        As in `neuroperc.record`.
+    foveate
+        Put `neuroperc.foveation.FoveatedBlur` of the pictures' display before the network.
     resume
         Go on in a folder that is there.
     seed
         Of splits, halves, resamples and random weights.
-    device
-        Torch device of the network; the statistics stay in NumPy on the CPU.
-    progress
-        Show bars.
 
     Returns
     -------
@@ -98,17 +97,18 @@ def score_files(
     """
     pictures, answers = study(source, responses, target, rule=rule, estimator=estimator, splits=splits, resume=resume,
                               px_per_deg=px_per_deg, size_deg=size_deg)  # fmt: skip
+    settings: dict[str, Any] = {"rule": rule, "stratify": stratify}
+    if reliability is not None:
+        settings["reliability"] = reliability
+    check_target(answers, splits=splits, rng=seed, **settings)
     front = shown_as(pictures, visual_deg, foveate, fixation_deg) | {"device": torch_device(device)}
     net = load(model, weights=None if weights == "random" else weights, random_state=seed)
     wanted = layers_of(net, own_layers(model, chosen, [model]))
     target.mkdir(exist_ok=True)
     features = record(net, pictures, wanted, store=target / "store" / "features", memory_bytes=0, progress=progress,
                       **front)  # fmt: skip
-    settings: dict[str, Any] = {"estimator": estimator, "rule": rule, "stratify": stratify}
-    if reliability is not None:
-        settings["reliability"] = reliability
-    scores = benchmark(features, answers, splits=splits, store=target / "store" / "cells", rng=seed,
-                       progress=progress, **settings)  # fmt: skip
+    settings |= {"estimator": estimator, "store": target / "store" / "cells", "progress": progress}
+    scores = benchmark(features, answers, splits=splits, rng=seed, **settings)
     return _write(scores, net, target)
 
 
@@ -125,6 +125,15 @@ def study(
     check(not target.is_file(), "OUT", "a folder", str(target), "Give it no suffix.")
     answers = read_answers(responses)
     return _shown(_pictures(source, px_per_deg, size_deg), answers, source), answers
+
+
+def check_target(
+    answers: xr.DataArray, *, splits: int, rng: int, rule: str, stratify: str | None, reliability: Any = "split_half"
+) -> None:
+    """Raise what `benchmark` would raise about the responses before a network has run for hours."""
+    target = take_target(answers, groups="stimulus_id", stratify=stratify, repeats="average", reliability=reliability,
+                         rule=rule, rng=rng)  # fmt: skip
+    take_splits(target, splits, "shuffle", 0.1, rng)
 
 
 def shown_as(
@@ -168,10 +177,12 @@ def read_answers(path: Path) -> xr.DataArray:
 
 def _from_arrays(path: Path) -> xr.DataArray:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
-    except (ValueError, OSError, EOFError) as error:
-        fail("RESPONSES", "an .npz file of plain arrays", f"{path} ({error})", "Save names as text, not as objects.")
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        fail(
+            "RESPONSES", "a whole .npz file of plain arrays", f"{path} ({error})", "Save names as text, not as objects."
+        )
     missing = [name for name in _PARTS if name not in arrays]
     check(not missing, "RESPONSES", f"an .npz file with the arrays {' and '.join(_PARTS)}",
           f"{path} with {sorted(arrays)}", "Make it with np.savez(path, responses=..., stimulus_id=...).")  # fmt: skip

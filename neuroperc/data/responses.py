@@ -259,11 +259,12 @@ def _average(responses: xr.DataArray, use: np.ndarray) -> xr.DataArray:
     groups = rank[inverse]
     values = responses.values.reshape(len(groups), -1)
     dtype = values.dtype if values.dtype.kind in "fc" else np.dtype(np.float64)
+    wide = np.result_type(dtype, np.float32)  # float16 holds no sums, and SciPy none of it
     rows = np.flatnonzero(use)
-    member = scipy.sparse.csr_matrix((np.ones(rows.size, dtype), (groups[rows], rows)), (first.size, len(groups)))
+    member = scipy.sparse.csr_matrix((np.ones(rows.size, wide), (groups[rows], rows)), (first.size, len(groups)))
     there: np.ndarray = np.asarray(values == values)  # False for NaN only
-    total = member @ np.where(there, values, 0).astype(dtype, copy=False)
-    counts = member.real @ there.astype(dtype).real
+    total = member @ np.where(there, values, 0).astype(wide, copy=False)
+    counts = member.real @ there.astype(wide).real
     with np.errstate(invalid="ignore"):
         means = np.asarray(total / np.where(counts > 0, counts, np.nan), dtype=dtype)
     out = responses.isel(presentation=first[order]).copy(data=means.reshape((first.size, *responses.shape[1:])))

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from .._check import atomic_path
+from .._check import atomic_path, check
 from ..regression.gram import column_blocks
 
 _log = logging.getLogger("neuroperc.encoding")
-_VERSION = 2  # of the numbers: raised when the same input gives other scores
+_VERSION = 3  # of the numbers: raised when the same input gives other scores
 
 
 def digest(array: Any) -> str:
@@ -41,6 +41,7 @@ class Cells:
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None:
+            check(not self.folder.is_file(), "store", "a folder", str(self.folder))
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def read(self, key: str) -> dict[str, np.ndarray] | None:

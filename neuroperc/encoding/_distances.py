@@ -25,4 +25,5 @@ def correlation_distances(layer: Layer) -> np.ndarray:
     flat = size <= 1e-9 * np.sqrt(np.diag(products) + 1e-300)
     where = f"row {int(np.argmax(flat))} constant"
     check(not flat.any(), f"layer {layer.name}", "with units that differ for every picture", where)
-    return np.asarray(1 - centred / np.outer(size, size))
+    distances = 1 - centred / np.outer(size, size)
+    return np.where(np.abs(distances) < 1e-12, 0.0, distances)  # that much is rounding

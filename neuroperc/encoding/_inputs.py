@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .._check import as_rng, check, fail, one_of
+from .._check import as_rng, check, fail, integer, one_of
 from ..data import average_repeats, check_responses
 from ..metrics import (
     Reliability,
@@ -70,6 +70,15 @@ class Layer:
                  f"{start + column} for {where}", "Record it again, or leave the layer out.")  # fmt: skip
 
 
+def as_seed(rng: int | np.random.Generator) -> int:
+    """Return a seed that scikit-learn takes too."""
+    if isinstance(rng, np.random.Generator):
+        return int(rng.integers(2**31))
+    as_rng(rng)
+    check(rng < 2**32, "rng", "a seed below 2**32", rng)
+    return integer("rng", rng, minimum=0)
+
+
 @dataclass(frozen=True, eq=False)
 class Target:
     """What is predicted.
@@ -106,6 +115,7 @@ def take_target(
     check("time" not in responses.dims, "responses", "without a time axis", responses.dims,
           "Average or select a bin first: responses.mean('time'), responses.isel(time=0).")  # fmt: skip
     check(responses.sizes["presentation"] > 1, "responses", "of 2 or more presentations", responses.shape)
+    check_real("responses", responses)
     one_of("repeats", repeats, ("average", "keep"))
     values = average_repeats(responses) if repeats == "average" else responses
     ids = values.coords["stimulus_id"].values
@@ -113,11 +123,19 @@ def take_target(
         fail("groups", "given when stimuli repeat", "None", "Rows of one stimulus on both sides of a split leak: use "
              "groups='stimulus_id'.")  # fmt: skip
     labels = np.arange(len(ids)) if groups is None else _labels(values, "groups", groups)
+    torn = pd.Series(labels).groupby(ids).nunique().gt(1)
+    check(not torn.any(), "groups", "the same for all rows of a stimulus", f"several for '{torn.idxmax()}' in {groups}",
+          "Rows of one stimulus on both sides of a split leak: use groups='stimulus_id'.")  # fmt: skip
     strata = None if stratify is None else _labels(values, "stratify", stratify)
     found, ceilings = _reliability(responses, reliability, rule, rng)
     check(rule == "r" or bool(np.any(found.value > 0)), "reliability", "above 0 for a neuroid at least",
           "none known", "Give reliability=, keep the repeats in responses, or use rule='r'.")  # fmt: skip
     return Target(values, labels, strata, found.value, found.n_repeats, ceilings, found.estimator)
+
+
+def check_real(name: str, values: xr.DataArray) -> None:
+    """Raise for complex numbers, whose imaginary part would be lost."""
+    check(values.dtype.kind != "c", name, "real numbers", f"dtype {values.dtype}", "Take np.abs first.", TypeError)
 
 
 def _labels(values: xr.DataArray, argument: str, name: str) -> np.ndarray:
@@ -149,14 +167,18 @@ def _reliability(
             np.nanmean(ceilings, axis=0), found.n_repeats, f"split_half by {by}, corrected singly"
         ), ceilings
     estimate: Any = ESTIMATORS[given]
-    return (split_half(trials, rng=as_rng(rng)) if estimate is None else _at_recorded(estimate(trials), trials)), None
+    found = split_half(trials, rng=as_rng(rng)) if estimate is None else estimate(trials)
+    return _at_recorded(found, trials), None
 
 
 def _at_recorded(found: Reliability[Any], trials: np.ndarray) -> Reliability[Any]:
-    """Convert to the number of repeats that the target is the mean of."""
+    """Convert to the number of repeats that the target is the mean of.
+
+    Halves of three trials hold two, and stimuli that were shown once have no halves at all.
+    """
     counts = (~np.isnan(trials)).sum(axis=0)
-    shown = np.where(counts > 0, counts, np.nan)
-    n = 1 / np.nanmean(1 / shown, axis=0)
+    shown, inverse = (counts > 0).sum(axis=0), np.where(counts > 0, 1 / np.maximum(counts, 1), 0).sum(axis=0)
+    n = np.divide(shown, inverse, out=np.full(inverse.shape, np.nan), where=shown > 0)
     one = found.at(1).value
     return Reliability(spearman_brown(one, factor=n), n, found.estimator)
 
@@ -178,6 +200,7 @@ def take_layers(layers: Any, by: str, target: xr.DataArray) -> tuple[list[Layer]
         check(
             "time" not in source.dims, f"layer {name}", "without a time axis", source.dims, "Average over time first."
         )
+        check_real(f"layer {name}", source)
         rows, unused = _align(name, source, target)
         found.append(Layer(name, source, rows, columns))
     names = [layer.name for layer in found]

@@ -11,6 +11,7 @@ import xarray as xr
 
 from ..recording.cluster import spread
 from ..regression import HeldOut, Rotated, cross_predict, rotate
+from ..regression.gram import column_blocks
 from ..regression.splits import Split
 from ._cells import Cells
 from ._inputs import Layer
@@ -48,10 +49,10 @@ def turned_layers(client: Any, layers: list[Layer], device: Any) -> Iterator[tup
     """Yield (index, rotation): features on disk are read by the workers, features in memory are turned here."""
     here = [i for i, layer in enumerate(layers) if isinstance(layer.source.variable._data, np.ndarray)]
     there = [i for i in range(len(layers)) if i not in here]
-    for at, found in spread(client, _turn, [_bare(layers[i]) for i in there], shared=device):
+    for at, found in spread(client, turn, [_bare(layers[i]) for i in there], shared=device):
         yield there[at], found
     for i in here:
-        yield i, rotate(layers[i], device=device)
+        yield i, turn(device, layers[i])
 
 
 def held_out(client: Any, work: Work, cells: Cells, key: str, *, one_by_one: bool) -> HeldOut:
@@ -91,8 +92,15 @@ def drop_parts(cells: Cells, key: str, n_splits: int, n_neurons: int, *, one_by_
         cells.drop(f"{key}-{i}")
 
 
-def _turn(device: Any, layer: Layer) -> Rotated:
-    return rotate(layer, device=device)
+def turn(device: Any, layer: Layer) -> Rotated:
+    """Return the rotation of a layer, without any axis when every unit answers alike to all stimuli.
+
+    What centring leaves of a constant layer is its mean's rounding, which has axes as anything else has.
+    """
+    turned = rotate(layer, device=device)
+    if any(bool((block != block[:1]).any()) for block in column_blocks(layer)):  # the first block says so, mostly
+        return turned
+    return replace(turned, scores=turned.scores[:, :0], eigenvalues=turned.eigenvalues[:0], axes=None)
 
 
 def _fit(work: Work, part: Part) -> dict[str, np.ndarray]:

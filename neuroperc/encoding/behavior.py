@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .._check import as_rng, check, integer
+from .._check import as_rng, check, finite, integer
 
 _CAP = 5.0  # d' of a perfect score, which has no finite one
 
@@ -51,8 +51,10 @@ def model_i2n(probabilities: ArrayLike, truth: ArrayLike, *, objects: ArrayLike 
            [ 0.   ,    nan]])
     """
     p = np.asarray(probabilities, dtype=float)
-    check(p.ndim == 2 and p.shape[1] > 1, "probabilities", "(image, object) of 2 or more objects", f"shape {p.shape}")
-    check(bool(np.all(p >= 0)), "probabilities", "0 or more", float(np.nanmin(p)))
+    wide = p.ndim == 2 and p.shape[0] > 0 and p.shape[1] > 1
+    check(wide, "probabilities", "(image, object) of 1 or more images and 2 or more objects", f"shape {p.shape}")
+    finite("probabilities", p)
+    check(bool(np.all(p >= 0)), "probabilities", "0 or more", float(p.min()))
     shown = _indices(truth, np.arange(p.shape[1]) if objects is None else np.asarray(objects), len(p))
     own = p[np.arange(len(p)), shown][:, None]
     total = p + own
@@ -81,7 +83,7 @@ def human_i2n(trials: pd.DataFrame, *, images: ArrayLike, truth: ArrayLike, obje
     Raises
     ------
     ValueError
-        When a column is missing, or a trial names an unknown picture or object.
+        When a column is missing, a trial names an unknown picture or object, or its choice was not offered.
 
     Examples
     --------
@@ -99,6 +101,14 @@ def human_i2n(trials: pd.DataFrame, *, images: ArrayLike, truth: ArrayLike, obje
     shown = _indices(truth, kinds, len(names))
     row = _indices(trials["stimulus_id"], names, len(trials), "trials.stimulus_id")
     other = _indices(trials["dist_obj"], kinds, len(trials), "trials.dist_obj")
+    of_row = kinds[shown][row]
+    for name, ok, rule in (
+        ("sample_obj", trials["sample_obj"] == of_row, "the object of the trial's picture"),
+        ("dist_obj", trials["dist_obj"] != of_row, "another object than the one shown"),
+        ("choice", (trials["choice"] == of_row) | (trials["choice"] == trials["dist_obj"]), "one of the two offered"),
+    ):
+        strange = trials[name][~ok.to_numpy()].tolist()
+        check(not strange, f"trials.{name}", rule, strange[:3], "Leave trials without an answer out.")
     offered, wrong = np.zeros((2, len(names), len(kinds)))
     np.add.at(offered, (row, other), 1)
     np.add.at(wrong, (row, other), (trials["choice"] == trials["dist_obj"]).to_numpy())
@@ -223,7 +233,9 @@ def error_consistency(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     for name, x in (("first", a), ("second", b)):
         ok = x.ndim > 0 and x.shape[-1] > 0 and bool(np.isin(x, (0, 1)).all())
         check(ok, name, "(..., trial) of 0 and 1", f"shape {x.shape}", "Give whether each trial was correct.")
-    check(a.shape[-1] == b.shape[-1], "first and second", "of the same trials", (a.shape[-1], b.shape[-1]))
+    pairs = zip(a.shape[-2::-1], b.shape[-2::-1], strict=False)
+    fits = a.shape[-1] == b.shape[-1] and all(m == n or 1 in (m, n) for m, n in pairs)
+    check(fits, "first and second", "of the same trials", (a.shape, b.shape))
     observed = (a == b).mean(axis=-1)
     right = a.mean(axis=-1), b.mean(axis=-1)
     chance = right[0] * right[1] + (1 - right[0]) * (1 - right[1])

@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 
 from .._check import check
+from ..data import check_scores
 from ..metrics import Interval, difference_interval, score_interval
+from ..metrics.intervals import FEWEST_GROUPS
 from ._inputs import UNDERLYING, Target, take_target
-
-_FEWEST_GROUPS = 3  # stimuli of an interval
 
 
 def layer_intervals(scores: xr.Dataset, target: Target, rule: str, n_resamples: int, seed: int) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def layer_intervals(scores: xr.Dataset, target: Target, rule: str, n_resamples: 
     kept, words = np.zeros((scores.sizes["layer"], y.shape[1]), dtype=bool), ""
     for i, predicted in enumerate(scores.prediction.values):
         rows = np.isfinite(predicted).any(axis=1)
-        if len(np.unique(target.groups[rows])) < _FEWEST_GROUPS:
+        if len(np.unique(target.groups[rows])) < FEWEST_GROUPS:
             found.append((np.nan, np.nan, np.nan))
             continue
         one = score_interval(predicted[rows], y[rows], groups=target.groups[rows], reliability=target.reliability,
@@ -33,7 +33,8 @@ def layer_intervals(scores: xr.Dataset, target: Target, rule: str, n_resamples: 
         words = one.of if kept[i].any() else words
         found.append((one.estimate, one.low, one.high))
     values = np.array(found)
-    of = f"{words}, of the median score of pooled held-out predictions" if words else "no neuron has a score"
+    nothing = f"no neuron has a score and values in {FEWEST_GROUPS} groups of stimuli"
+    of = f"{words}, of the median score of pooled held-out predictions" if words else nothing
     return {
         "pooled": ("layer", values[:, 0]), "interval": (("layer", "bound"), values[:, 1:], {"of": of}),
         "is_pooled": (("layer", "neuroid"), kept), "n_not_pooled": ("layer", (~kept).sum(axis=1)),
@@ -98,21 +99,15 @@ def compare_models(
     Raises
     ------
     ValueError
-        When the two were made with another rule, other splits or stimuli.
+        When the two were made with another rule, other splits, reliabilities, stimuli or neurons, or the responses have
+        others.
 
     Examples
     --------
     >>> compare_models(trained, random, v4, rng=0).low > 0          # doctest: +SKIP
     True
     """
-    for name in ("rule", "splits", "seed", "groups"):
-        check(first.attrs[name] == second.attrs[name], f"{name} of the two scores", "the same",
-              (first.attrs[name], second.attrs[name]), "Score both in the same way.")  # fmt: skip
-    same = first.sizes["presentation"] == second.sizes["presentation"]
-    same = same and bool((first["stimulus_id"].values == second["stimulus_id"].values).all())
-    check(same, "the two scores", "of the same stimuli in the same order", "others")
-    target = take_target(responses, groups=first.attrs["groups"], stratify=None, repeats=first.attrs["repeats"],
-                         reliability=first["reliability"].values, rule="r", rng=0)  # fmt: skip
+    target = _scored(first, second, responses)
     names = layer or (best_layer(first), best_layer(second))
     predicted = [_prediction(scores, name) for scores, name in zip((first, second), names, strict=True)]
     rows = np.logical_and(*(np.isfinite(one).any(axis=1) for one in predicted))
@@ -120,6 +115,32 @@ def compare_models(
     kept = [one[rows] for one in (*predicted, target.values.values)]
     return difference_interval(*kept, groups=target.groups[rows], reliability=target.reliability, rule=rule,
                                how="median", n_resamples=n_resamples, nan_policy="omit", rng=rng)  # fmt: skip
+
+
+def _scored(first: xr.Dataset, second: xr.Dataset, responses: xr.DataArray) -> Target:
+    """Return what both were scored against; raise unless it was the same, in the same way."""
+    for scores in map(check_scores, (first, second)):
+        check("prediction" in scores, "scores", "of benchmark, with prediction", sorted(map(str, scores.data_vars)))
+    for name in ("rule", "splits", "scheme", "held_out", "seed", "groups", "repeats"):
+        pair = first.attrs.get(name), second.attrs.get(name)
+        check(pair[0] == pair[1], f"{name} of the two scores", "the same", pair, "Score both in the same way.")
+    groups = None if first.attrs["groups"] == "None" else first.attrs["groups"]
+    target = take_target(responses, groups=groups, stratify=None, repeats=first.attrs["repeats"],
+                         reliability=first["reliability"].values, rule="r", rng=0)  # fmt: skip
+    for name in ("stimulus_id", "neuroid_id", "reliability"):
+        pair = first[name].values, second[name].values
+        check(_same(*pair), f"{name} of the two scores", "the same", [x[:3].tolist() for x in pair])
+    for name in ("stimulus_id", "neuroid_id"):
+        pair = first[name].values, target.values[name].values
+        check(_same(*pair), "responses", f"those of the two scores, in their order (by {name})",
+              f"{pair[1][:3].tolist()}, not {pair[0][:3].tolist()}")  # fmt: skip
+    return target
+
+
+def _same(first: np.ndarray, second: np.ndarray) -> bool:
+    if first.shape != second.shape:
+        return False
+    return bool(np.all((first == second) | ((first != first) & (second != second))))  # NaN equals NaN here
 
 
 def _prediction(scores: xr.Dataset, layer: str) -> np.ndarray:

@@ -68,8 +68,8 @@ def invert(
     Raises
     ------
     ValueError, TypeError
-        For an unknown layer (near names are listed), `max_change` with "noise", jitter with L-BFGS, and as
-        `synthesize`.
+        For an unknown layer (near names are listed) or one that is silent for the target, `max_change` with "noise",
+        jitter with L-BFGS, and as `synthesize`.
 
     References
     ----------
@@ -129,8 +129,10 @@ class _Features(nn.Module):
         self.ball: tuple[Tensor, float] | None = None
         with torch.no_grad():
             self.tap = self._find(layer)
-            self.n = self._answers(self.target[:1]).shape[1]
-        self.label = self.tap.label
+            wanted = self._answers(self.target)
+        self.n, self.label = wanted.shape[1], self.tap.label
+        check(bool(wanted.any(1).all()), "layer", "one that answers to the target", f"{self.label} with zeros only",
+              "Every silent picture would do as well: choose another layer or picture.")  # fmt: skip
         self.groups = {self.label: slice(0, self.n), "picture": slice(self.n, None)}
 
     @property

@@ -10,16 +10,26 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from .._check import one_of
-from ..metrics import RULES, normalized_score, pearson, summarize
+from .._check import check, one_of
+from ..metrics import RULES, normalized_score, summarize
 from ..recording.cluster import check_client
-from ..regression import rotate, shuffle_splits
+from ..regression import shuffle_splits
 from ..regression.ridge import ALPHAS, checked_alphas
 from ..regression.splits import Split
 from ._cells import Cells, cell_key
-from ._inputs import Layer, Target, take_layers, take_target
-from ._spreading import Work, fitted_here, held_out, turned_layers
-from .scoring import Fitting, about_fit, check_memory, mean_over_splits, take_splits, without_short
+from ._inputs import Layer, Target, as_seed, take_layers, take_target
+from ._spreading import Work, fitted_here, held_out, turn, turned_layers
+from .scoring import (
+    Fitting,
+    about_fit,
+    check_memory,
+    checked_tests,
+    correlations,
+    known,
+    mean_over_splits,
+    take_splits,
+    without_short,
+)
 
 
 def choose_layer(
@@ -64,7 +74,8 @@ memory_bytes, client, rng, progress
     -------
     xarray.Dataset
         `chosen` (split) names; `raw` (split, neuroid) held-out r of the chosen layer; `inner` (layer, split) median r
-        of the choice; `reliability`, `score` (neuroid); `aggregate`, the median score.
+        of the choice; `reliability`, `score` (neuroid); `aggregate`, the median score. A neuron with too few rows for
+        the inner splits has a score all the same, and no say in the choice: the log names it.
 
     Raises
     ------
@@ -84,7 +95,7 @@ memory_bytes, client, rng, progress
     ['late', 'late', 'late']
     """
     one_of("rule", rule, tuple(RULES))
-    seed = rng if isinstance(rng, int) else int(rng.integers(2**31))
+    seed = as_seed(rng)
     target = take_target(responses, groups=groups, stratify=stratify, repeats="average", reliability=reliability,
                          rule=rule, rng=seed)  # fmt: skip
     found, _ = take_layers(layers, by, target.values)
@@ -92,19 +103,22 @@ memory_bytes, client, rng, progress
     how = Fitting(estimator, n_components, tuple(checked_alphas(alphas).tolist()), True, device)
     tried = [[*_inside(target, pair[0], inner_splits, test_share, seed), pair] for pair in pairs]
     every = [split for some in tried for split in some]
-    fitted = without_short(target, every, how)
+    fitted = without_short(target, pairs, how)
+    choosing = without_short(fitted, every, how, lost="say in the choice")
     planned, cells = check_memory(found, fitted, tried[0], how, memory_bytes), Cells(store)
     about = about_fit(fitted, every, how) | {"inner_splits": inner_splits}
     keys = [cell_key(layer, about) if store is not None else "" for layer in found]
     made = [cells.read(key) for key in keys]
     bar = tqdm(total=len(found), desc=f"layers (about {planned})", disable=not progress)
     bar.update(sum(cell is not None for cell in made))
-    for i, cell in _choices(found, made, fitted, tried, how, client):
+    for i, cell in _choices(found, made, fitted, choosing, tried, how, client):
         cells.write(keys[i], cell)
         made[i] = cell
         bar.update(1)
     bar.close()
     inner, outer = (np.stack([cell[name] for cell in made if cell is not None]) for name in ("inner", "outer"))
+    check(np.isfinite(inner).any(axis=0).all(), "layers", "with a score for one at least inside every split", "none",
+          "Neurons or layers may be constant: look at benchmark(...).n_undefined.")  # fmt: skip
     best = np.where(np.isfinite(inner), inner, -np.inf).argmax(axis=0)
     raw = outer[best, np.arange(len(pairs))]
     rule_name: Any = rule
@@ -121,32 +135,40 @@ memory_bytes, client, rng, progress
 
 
 def _choices(
-    layers: list[Layer], made: list[Any], target: Target, tried: list[list[Split]], how: Fitting, client: Any
-) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Yield (index, r) of every layer that is not made yet: inner medians (split,), outer r (split, neuron)."""
+    layers: list[Layer], made: list[Any], target: Target, choosing: Target, tried: list[list[Split]], how: Fitting,
+    client: Any,
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:  # fmt: skip
+    """Yield (index, r) of every layer that is not made yet: inner medians (split,), outer r (split, neuron).
+
+    Neurons of the target that are NaN in `choosing` are fitted in the outer splits only.
+    """
     missing = [i for i, cell in enumerate(made) if cell is None]
-    y = np.asarray(target.values.values, dtype=np.float64)
+    y, inner_y = (np.asarray(one.values.values, dtype=np.float64) for one in (target, choosing))
+    late = np.isfinite(y).any(axis=0) & ~np.isfinite(inner_y).any(axis=0)
+
+    def each_r(rotated: Any, y: np.ndarray, splits: list[Split]) -> np.ndarray:
+        work = Work(rotated, y, target.groups, splits, how.options)
+        held = (fitted_here(work, one_by_one=how.one_by_one) if client is None else
+                held_out(client, work, Cells(None), "", one_by_one=how.one_by_one))  # fmt: skip
+        return correlations(known(held, y), y)
+
     turned: Iterator[tuple[int, Any]]
     if client is None:
-        turned = ((at, rotate(layers[i], device=how.device)) for at, i in enumerate(missing))
+        turned = ((at, turn(how.device, layers[i])) for at, i in enumerate(missing))
     else:
         check_client(client)
         turned = turned_layers(client, [layers[i] for i in missing], how.device)
     for at, rotated in turned:
-        inner, outer = [], []
-        for splits in tried:
-            work = Work(rotated, y, target.groups, splits, how.options)
-            held = (fitted_here(work, one_by_one=how.one_by_one) if client is None else
-                    held_out(client, work, Cells(None), "", one_by_one=how.one_by_one))  # fmt: skip
-            tests = zip(held.predictions, held.splits, strict=True)
-            r = np.stack([pearson(p, y[test], nan_policy="omit") for p, (_, test) in tests])
-            inner.append(summarize(mean_over_splits(r[:-1])).value)
-            outer.append(r[-1])
-        yield missing[at], {"inner": np.array(inner), "outer": np.stack(outer)}
+        each = [each_r(rotated, inner_y, splits) for splits in tried]
+        outer = np.stack([r[-1] for r in each])
+        if late.any():
+            outer[:, late] = each_r(rotated, y[:, late], [splits[-1] for splits in tried])
+        inner = [summarize(mean_over_splits(r[:-1])).value for r in each]
+        yield missing[at], {"inner": np.array(inner), "outer": outer}
 
 
 def _inside(target: Target, train: np.ndarray, n_splits: int, test_share: float, seed: int) -> list[Split]:
     """Divide the training rows of one split once more."""
     strata = None if target.strata is None else target.strata[train]
     found = shuffle_splits(target.groups[train], n_splits=n_splits, test_share=test_share, stratify=strata, rng=seed)
-    return [(train[a], train[b]) for a, b in found]
+    return checked_tests("inner_splits", [(train[a], train[b]) for a, b in found], target)

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.stats import rankdata, t
+from scipy.stats import t
 
 from .._check import as_rng, check, integer
 from ..data import StimulusSet
+from ..metrics import spearman
 from ._distances import correlation_distances
 from ._inputs import take_layers
 
@@ -135,5 +136,5 @@ def _measures(matrix: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     a, b = a[a != b], b[a != b]
     own = matrix[drawn, drawn + n].mean()
     other = (matrix[a, b + n].mean() + matrix[b, a + n].mean()) / 2
-    ranks = np.stack([rankdata(matrix[a, b]), rankdata(matrix[a + n, b + n])])
-    return np.array([own, other, own / other, np.corrcoef(ranks)[0, 1]])
+    relative = own / other if other > 0 else np.nan  # pictures that all look the same
+    return np.array([own, other, relative, spearman(matrix[a, b], matrix[a + n, b + n])])

@@ -12,11 +12,12 @@ import xarray as xr
 from torch import nn
 from tqdm.auto import tqdm
 
-from .._check import check, fail
+from .._check import check, fail, integer
 from ..data import StimulusSet
 from ..metrics import summarize
 from ..nets import OBSERVERS, Net
 from ..recording import record
+from ._inputs import as_seed
 from .comparing import best_layer
 from .rsa import rsa
 from .scoring import benchmark, mean_over_splits
@@ -94,17 +95,21 @@ def score_models(
     >>> table[table.best].round(3)[["model", "region", "layer", "score"]].values.tolist()
     [['mine', 'V4', '0', 1.0]]
     """
+    for name, given in (("models", models), ("regions", regions), ("layers", layers or {})):
+        check(isinstance(given, Mapping), name, "a mapping of names", type(given).__name__, error=TypeError)
     check(len(models) > 0 and len(regions) > 0, "models and regions", "one or more each", (len(models), len(regions)))
+    strange = sorted(set(layers or {}) - set(models))
+    check(not strange, "layers", f"of the models ({', '.join(models)})", strange)
+    integer("n_resamples", n_resamples, minimum=2)
     wanted = {name: _layers_of(name, model, layers or {}) for name, model in models.items()}
-    seed = rng if isinstance(rng, int) else int(rng.integers(2**31))
+    seed = as_seed(rng)
     data = {region: _region(region, given) for region, given in regions.items()}
-    extra = {"dtype": "float16"} | dict(shown or {})
     rows: list[dict[str, Any]] = []
     for name, model in tqdm(models.items(), desc="models", disable=not progress):
         recorded: dict[int, xr.DataArray] = {}  # areas that share their pictures share the answers to them
         for region, (pictures, responses) in data.items():
             if id(pictures) not in recorded:
-                recorded = {id(pictures): record(model, pictures, list(wanted[name]), **extra)}
+                recorded = {id(pictures): record(model, pictures, list(wanted[name]), **(shown or {}))}
             about = {"model": name, "weights": _weights(model), "region": region}
             scored = _score(recorded[id(pictures)], responses, n_resamples, seed, options)
             rows += [about | row for row in scored]
@@ -124,7 +129,8 @@ def _layers_of(name: str, model: nn.Module, given: Mapping[str, Sequence[str]]) 
 def _region(name: str, given: Any) -> Region:
     pair = isinstance(given, tuple) and len(given) == 2
     ok = pair and isinstance(given[0], StimulusSet) and isinstance(given[1], xr.DataArray)
-    check(ok, f"regions[{name!r}]", "(StimulusSet, DataArray)", type(given).__name__, "Give the pictures shown, too.")
+    got = tuple(type(part).__name__ for part in given) if isinstance(given, tuple) else type(given).__name__
+    check(ok, f"regions[{name!r}]", "(StimulusSet, DataArray)", got, "Give the pictures shown, too.")
     pictures, data = given
     check("neuroid" in data.dims or "stimulus_id" in data.coords, f"regions[{name!r}]",
           "a Responses, or matrices with the coordinate stimulus_id", data.dims)  # fmt: skip
@@ -201,12 +207,15 @@ def hierarchy_slope(table: pd.DataFrame, *, regions: Sequence[str] | None = None
     >>> hierarchy_slope(table)[["of_depth", "of_score"]].values.tolist()
     [[1.0, -1.0]]
     """
+    lacking = [name for name in ("model", "weights", "region", "depth", "score", "best") if name not in table]
+    check(not lacking, "table", "one of score_models", f"without {lacking}")
     order = list(dict.fromkeys(table["region"])) if regions is None else list(regions)
     check(len(order) > 2, "regions", "3 or more areas", order, "A rank correlation of two is always 1 or -1.")
     best = table[table["best"]]
     found = {}
     for name, rows in best.groupby("model", sort=False):
         own = rows.set_index("region")
+        check(own.index.is_unique, "table", f"of one best layer of {name} in an area", own.index.tolist())
         missing = sorted(set(order) - set(own.index))
         check(not missing, "regions", f"scored for {name}", f"{missing} missing")
         own = own.loc[order]

@@ -85,6 +85,7 @@ def rsa(
     people = people[None] if people.ndim == 2 else people
     square = people.ndim == 3 and people.shape[1] == people.shape[2] and people.shape[1] >= 4
     check(square, "subjects", "(subject, n, n) with 4 or more stimuli", f"shape {people.shape}")
+    _check_symmetric("subjects", people)
     names, models = _matrices(layers, subjects, by, metric, people.shape[1])
     agreement = np.stack([[float(rdm_agreement(m, p, method=method)) for p in people] for m in models])
     bounds = rdm_noise_ceiling(people, method=method) if len(people) > 1 else (np.nan, np.nan)
@@ -103,8 +104,12 @@ def rsa(
 
 
 def dual_variance(draws: np.ndarray, n_subjects: int, n_stimuli: int) -> np.ndarray:
-    """Return the variance (layer,) of scores from draws (both | subjects | stimuli, layer, resample)."""
-    both, of_subjects, of_stimuli = draws.var(axis=-1, ddof=1)
+    """Return the variance (layer,) of scores from draws (both | subjects | stimuli, layer, resample).
+
+    Draws without a score, whose stimuli are all of one category, say, are left out.
+    """
+    known = np.ma.array(draws, mask=np.broadcast_to(~np.isfinite(draws).all(axis=0), draws.shape))
+    both, of_subjects, of_stimuli = np.ma.filled(known.var(axis=-1, ddof=1), np.nan)
     b = n_stimuli / (n_stimuli - 1)
     if n_subjects == 1:
         return np.asarray(b * of_stimuli)
@@ -123,6 +128,7 @@ def _matrices(layers: Any, subjects: Any, by: str, metric: Any, n: int) -> tuple
         check(labelled, "subjects", "a DataArray with stimulus_id, to align the layers with", type(subjects).__name__,
               "Give layers as a mapping of names to matrices instead.")  # fmt: skip
         rows = subjects.coords["stimulus_id"].values
+        check(len(set(rows.tolist())) == len(rows), "stimulus_id of subjects", "of different names", rows[:3].tolist())
         wanted = xr.DataArray(
             np.zeros((len(rows), 1)), dims=("presentation", "neuroid"), coords={"stimulus_id": ("presentation", rows)}
         )
@@ -131,7 +137,17 @@ def _matrices(layers: Any, subjects: Any, by: str, metric: Any, n: int) -> tuple
     check(found, "layers", "at least one", "none")
     for name, matrix in found.items():
         check(matrix.shape == (n, n), f"layer {name}", f"a matrix ({n}, {n}), as the subjects'", matrix.shape)
+        _check_symmetric(f"layer {name}", matrix)
     return list(found), np.stack(list(found.values()))
+
+
+def _check_symmetric(name: str, matrices: np.ndarray) -> None:
+    """Only one triangle is read, so the other must say the same; diagonals do not count."""
+    first, second = np.triu_indices(matrices.shape[-1], k=1)
+    upper, lower = matrices[..., first, second], matrices[..., second, first]
+    apart = np.abs(upper - lower)
+    ok = np.nanmax(apart, initial=0) <= 1e-6 * np.nanmax(np.abs(upper), initial=0)
+    check(ok, name, "symmetric", f"entries {np.nanmax(apart, initial=0):.2g} apart", "Average it with its transpose.")
 
 
 def _matrix(layer: Layer, metric: Any) -> np.ndarray:
@@ -164,7 +180,9 @@ def _standard(vectors: np.ndarray, method: str) -> np.ndarray:
     x = rankdata(vectors, axis=-1) if method == "spearman" else vectors
     x = x if method == "cosine" else x - x.mean(axis=-1, keepdims=True)
     size = np.sqrt((x * x).sum(axis=-1, keepdims=True))
-    return np.divide(x, size, out=np.full_like(x, np.nan), where=size > 0)
+    # Of a few stimuli a resample may hold one distance only: what centring leaves of it is rounding.
+    rounding = 1e-12 * np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True))
+    return np.divide(x, size, out=np.full_like(x, np.nan), where=size > rounding)
 
 
 def _interval(score: np.ndarray, error: np.ndarray, n: int, level: float) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -24,15 +24,16 @@ from ..metrics import (
     summarize,
 )
 from ..recording.cluster import check_client
-from ..regression import HeldOut, fold_splits, rotate, shuffle_splits
+from ..regression import HeldOut, fold_splits, shuffle_splits
 from ..regression.ridge import ALPHAS, checked_alphas
 from ..regression.splits import Split
 from ._cells import Cells, cell_key, digest
-from ._inputs import BRAINSCORE, UNDERLYING, Layer, Target, take_layers, take_target
-from ._spreading import NEURONS, Work, drop_parts, fitted_here, held_out, turned_layers
+from ._inputs import BRAINSCORE, UNDERLYING, Layer, Target, as_seed, take_layers, take_target
+from ._spreading import NEURONS, Work, drop_parts, fitted_here, held_out, turn, turned_layers
 from .comparing import layer_intervals
 
 _log = logging.getLogger("neuroperc.encoding")
+_FEWEST_TESTED = 3  # stimuli: through two points goes a line, and r is 1 or -1
 _WORKSPACE_BYTES = 2**25  # of libraries: buffers of linear algebra, modules that are imported on the way
 
 
@@ -175,7 +176,7 @@ def benchmark(
     """
     one_of("estimator", estimator, ("pls", "ridge"))
     one_of("rule", rule, (*RULES, *BRAINSCORE))
-    seed = rng if isinstance(rng, int) else int(rng.integers(2**31))
+    seed = as_seed(rng)
     target = take_target(responses, groups=groups, stratify=stratify, repeats=repeats, reliability=reliability,
                          rule=rule, rng=seed)  # fmt: skip
     found, unused = take_layers(layers, by, target.values)
@@ -188,7 +189,8 @@ def benchmark(
     bar = tqdm(total=len(found), desc=f"layers (about {planned})", disable=not progress)
     made = _every_cell(found, keys, cells, fitted, pairs, how, client, bar)
     scores = _dataset([layer.name for layer in found], made, target, rule)
-    scores.attrs = _attrs(target, pairs, how, rule, scheme if isinstance(splits, int) else "given", seed) | {
+    drawn = scheme if isinstance(splits, int | np.integer) else "given"
+    scores.attrs = _attrs(target, pairs, how, rule, drawn, seed) | {
         "groups": str(groups), "stratify": str(stratify), "repeats": repeats, "n_stimuli_unused": unused,
     }  # fmt: skip
     if n_resamples:
@@ -201,21 +203,42 @@ def take_splits(
 ) -> list[Split]:
     """Return the splits of a benchmark."""
     one_of("scheme", scheme, ("shuffle", "fold"))
-    if not isinstance(splits, int):
-        pairs = [(np.asarray(train), np.asarray(test)) for train, test in splits]
+    if not isinstance(splits, int | np.integer):
+        pairs = _given_splits(splits, len(target.groups))
     elif scheme == "fold":
-        pairs = fold_splits(target.groups, n_folds=splits, rng=seed)
+        pairs = fold_splits(target.groups, n_folds=int(splits), rng=seed)
     else:
         pairs = shuffle_splits(target.groups, n_splits=splits, test_share=test_share, stratify=target.strata, rng=seed)
-    least = min((len(test) for _, test in pairs), default=0)
-    check(least >= 2, "splits", "with 2 or more test stimuli each", least, "Raise test_share or give more stimuli.")
+    return checked_tests("splits", pairs, target)
+
+
+def checked_tests(name: str, pairs: list[Split], target: Target) -> list[Split]:
+    """Return the splits; raise unless enough stimuli are held out in each."""
+    ids = target.values.coords["stimulus_id"].values
+    least = min((len(np.unique(ids[test])) for _, test in pairs), default=0)
+    check(least >= _FEWEST_TESTED, name, f"with {_FEWEST_TESTED} or more test stimuli each", least,
+          "Raise test_share, take fewer folds, or give more stimuli.")  # fmt: skip
     return pairs
 
 
-def without_short(target: Target, splits: list[Split], how: Fitting) -> Target:
+def _given_splits(splits: Any, n_rows: int) -> list[Split]:
+    """Return (train, test) as arrays of row numbers."""
+    remedy = "Make them with regression.shuffle_splits or fold_splits."
+    check(isinstance(splits, Iterable), "splits", "a whole number or pairs (train, test)", splits, remedy, TypeError)
+    pairs = [tuple(np.asarray(part) for part in pair) for pair in splits]
+    for pair in pairs:
+        right = len(pair) == 2 and all(part.ndim == 1 and part.dtype.kind in "iu" for part in pair)
+        check(right, "splits", "pairs (train, test) of row numbers", [(p.dtype.name, p.shape) for p in pair], remedy)
+        rows = np.concatenate(pair)
+        inside = rows.size and rows.min() >= 0 and rows.max() < n_rows
+        check(inside, "splits", f"of rows 0 to {n_rows - 1}", f"{rows.min(initial=0)} to {rows.max(initial=-1)}")
+    return [(train, test) for train, test in pairs]
+
+
+def without_short(target: Target, splits: list[Split], how: Fitting, *, lost: str = "score") -> Target:
     """Return the target with NaN for neurons that have too few training rows in a split: like constant ones, no score.
 
-    When that is so for all, what is wrong are the splits, and the fit says so.
+    When that is so for all, what is wrong are the splits, and the fit says so. `lost` is what the log says they lose.
     """
     y = np.array(target.values.values, dtype=np.float64)
     least = how.n_components if how.estimator == "pls" else 2
@@ -223,8 +246,8 @@ def without_short(target: Target, splits: list[Split], how: Fitting) -> Target:
     short = (n_train < least) & np.isfinite(y).any(axis=0)
     if not short.any() or not (n_train >= least).any():
         return target
-    _log.warning("neuroids %s have fewer than %d training rows in a split, and so no score",
-                 target.values.coords["neuroid_id"].values[short].tolist(), least)  # fmt: skip
+    _log.warning("neuroids %s have fewer than %d training rows in a split, and so no %s",
+                 target.values.coords["neuroid_id"].values[short].tolist(), least, lost)  # fmt: skip
     y[:, short] = np.nan
     return replace(target, values=target.values.copy(data=y))
 
@@ -316,18 +339,38 @@ def _on_cluster(
 def compute_cell(layer: Layer, target: Target, splits: list[Split], how: Fitting) -> dict[str, np.ndarray]:
     """Fit one layer on every split; return r, R² and the mean held-out predictions."""
     y = np.asarray(target.values.values, dtype=np.float64)
-    work = Work(rotate(layer, device=how.device), y, target.groups, splits, how.options)
+    work = Work(turn(how.device, layer), y, target.groups, splits, how.options)
     return cell_of(fitted_here(work, one_by_one=how.one_by_one), y)
 
 
 def cell_of(held: HeldOut, y: np.ndarray) -> dict[str, np.ndarray]:
     """Return what is kept of a layer: r, R², mean held-out predictions and penalties."""
-    r, determined = [], []
-    for predicted, (_, test) in zip(held.predictions, held.splits, strict=True):
-        r.append(pearson(predicted, y[test], nan_policy="omit"))
-        determined.append(r2(predicted, y[test], nan_policy="omit"))
+    held = known(held, y)
+    tests = zip(held.predictions, held.splits, strict=True)
+    determined = np.stack([r2(predicted, y[test], nan_policy="omit") for predicted, (_, test) in tests])
     alpha = np.full((len(held.splits), y.shape[1]), np.nan) if held.alphas is None else held.alphas
-    return {"raw": np.stack(r), "r2": np.stack(determined), "prediction": pool(held, y), "alpha": alpha}
+    return {"raw": correlations(held, y), "r2": determined, "prediction": pool(held, y), "alpha": alpha}
+
+
+def known(held: HeldOut, y: np.ndarray) -> HeldOut:
+    """Return the predictions without those of fits that do not vary by more than the rounding of what is predicted.
+
+    A penalty far above all eigenvalues leaves such fits: their correlation would be one of rounding errors.
+    """
+    found = []
+    for predicted, spread, (train, _) in zip(held.predictions, held.spread, held.splits, strict=True):
+        deviation = mean_over_splits((y[train] - mean_over_splits(y[train])) ** 2) ** 0.5
+        found.append(np.where(spread > 1e-12 * deviation, predicted, np.nan))
+    return replace(held, predictions=found)
+
+
+def correlations(held: HeldOut, y: np.ndarray) -> np.ndarray:
+    """Return r (split, neuron) over held-out rows; NaN for a neuron that too few of them are known of."""
+    found = []
+    for predicted, (_, test) in zip(held.predictions, held.splits, strict=True):
+        enough = (np.isfinite(predicted) & np.isfinite(y[test])).sum(axis=0) >= _FEWEST_TESTED
+        found.append(np.where(enough, pearson(predicted, y[test], nan_policy="omit"), np.nan))
+    return np.stack(found)
 
 
 def pool(held: HeldOut, y: np.ndarray) -> np.ndarray:
@@ -356,10 +399,13 @@ def mean_over_splits(raw: np.ndarray) -> np.ndarray:
 
 def about_fit(target: Target, splits: list[Split], how: Fitting) -> dict[str, Any]:
     """Return what the numbers of a cell depend on beside the features."""
-    rows = np.concatenate([part for pair in splits for part in (np.array([len(pair[0])]), *pair)])
     settings = {k: str(v) for k, v in vars(how).items()}
     labels = digest(np.unique(target.groups, return_inverse=True)[1])
-    return {"target": digest(target.values.values), "splits": digest(rows), "groups": labels, **settings}
+    return {"target": digest(target.values.values), "splits": _digest_of(splits), "groups": labels, **settings}
+
+
+def _digest_of(splits: list[Split]) -> str:
+    return digest(np.concatenate([part for pair in splits for part in (np.array([len(pair[0])]), *pair)]))
 
 
 def _dataset(names: list[str], cells: dict[str, np.ndarray], target: Target, rule: str) -> xr.Dataset:
@@ -406,5 +452,6 @@ def _attrs(target: Target, splits: list[Split], how: Fitting, rule: str, scheme:
         "rule": rule, "formula": RULES[UNDERLYING.get(rule, rule)],
         "order": late if rule in BRAINSCORE else "the rule for each neuron, then the median over neurons",
         "estimator": how.estimator, "splits": len(splits), "scheme": scheme, "seed": seed,
-        "reliability_estimator": target.estimator, "device": str(how.device or "numpy float64"), **fitted,
+        "held_out": _digest_of(splits)[:16], "reliability_estimator": target.estimator,
+        "device": str(how.device or "numpy float64"), **fitted,
     }  # fmt: skip

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .._check import check, integer, non_negative
 from ..data import StimulusSet
 from .inputs import GRAY, UNSET
-from .session import measuring, open_session
+from .session import measuring, open_session, turn
 from .store import lazy_variable
 
 
@@ -44,7 +44,7 @@ def record(
     """Record what the layers of a model answer to stimuli.
 
     The model runs in eval mode, without gradients and with deterministic kernels; its own modes are restored. Random
-    layers are seeded by the batch, so that a repeated run gives the same numbers.
+    layers are seeded by the batch, so that a repeated run gives the same numbers. Threads of one process take turns.
 
     Parameters
     ----------
@@ -87,7 +87,8 @@ def record(
     device
         Where the model runs; default is where it is. It is moved back afterwards.
     dtype
-        Of the result: "float16", "float32" or "float64".
+        Of the result: "float16" (which refuses a layer whose answers are too large or all too small for it), "float32"
+        or "float64".
     client
         A ``distributed.Client``: batches of stimuli are spread over its workers, each with its copy of the model, and
         gathered here. The numbers are those of one process; the work of a dying worker is done again by another.
@@ -104,7 +105,7 @@ def record(
     ------
     ValueError
         For an unknown layer (near names are listed), a missing preprocess, movies of another frame rate, a result
-        larger than `memory_bytes` without `store`, or an answer that is not finite.
+        larger than `memory_bytes` without `store`, or answers that are not finite or that `dtype` cannot hold.
     OSError
         When the disk is full; what was written stays valid and the same call goes on from there.
     RuntimeError
@@ -126,7 +127,7 @@ def record(
     integer("batch_size", batch_size)
     non_negative("memory_bytes", memory_bytes)
     identity = session.identity() if store is not None else {}
-    with measuring((model, foveate), session.feeder.device):
+    with turn(client), measuring((model, foveate), session.feeder.device):
         taps = session.chosen(session.taps(), layers)
         shapes = session.shapes(taps)
         total = sum(int(np.prod(shape)) for shape in shapes) * session.dtype.itemsize
@@ -187,7 +188,7 @@ def list_layers(
         model, stimuli, preprocess=preprocess, visual_deg=visual_deg, foveate=foveate, fixation_deg=fixation_deg,
         background=background, encoding=encoding, time_dim=time_dim, device=device, dtype=dtype,
     )  # fmt: skip
-    with measuring((model, foveate), session.feeder.device):
+    with turn(), measuring((model, foveate), session.feeder.device):
         surveyed = session.taps()
         taps = session.chosen(surveyed, layers)
         taps += [tap for tap in surveyed if not tap.path and layers == "all" and session.usable(tap)]

@@ -124,8 +124,11 @@ class Session:
                 got = f"{tap.label} with shape {tuple(tensor.shape)}"
                 remedy = "Use batch_size=1, or a layer around it."
                 check(fits, "layers", f"outputs with {n_rows} rows for this batch", got, remedy)
-                answer = copied(rows(tensor, stop - start, frames, self.time_dim), kind)
-                self._check_answer(tap, answer, start)
+                kind_of = f"{tensor.dtype} in layer {tap.label}"
+                check(not tensor.is_complex(), "answers", "real", kind_of, "Record a layer that takes their size.")
+                exact = rows(tensor, stop - start, frames, self.time_dim)
+                answer = copied(exact, kind)
+                self._check_answer(tap, answer, exact, start)
                 caught[tap] = answer.numpy()  # noqa: B023  # emptied below, within the same turn of the loop
 
             with _seeded(start, self.feeder.device):
@@ -133,12 +136,17 @@ class Session:
                 catch(self.inner, taps, lambda images=images: self.feeder.enter(images), take)  # type: ignore[misc]
             yield start, [caught[tap] for tap in taps]
 
-    def _check_answer(self, tap: Tap, answer: Tensor, start: int) -> None:
+    def _check_answer(self, tap: Tap, answer: Tensor, exact: Tensor, start: int) -> None:
         bad = ~torch.isfinite(answer).flatten(1).all(1)
         if bool(bad.any()):
             row = start + int(bad.nonzero()[0, 0])
             remedy = "dtype='float32' holds larger numbers." if self.dtype.name == "float16" else "Look at the model."
             fail("answers", "finite", f"NaN or infinity in layer {tap.label} for {self.stimuli.ids[row]!r}", remedy)
+        least = float(np.finfo(np.float16).smallest_normal)  # below it float16 keeps few digits, or none
+        if self.dtype == np.float16 and float(answer.abs().max()) < least and bool(exact.any()):
+            got = f"{float(exact.abs().max()):.1e} at most in layer {tap.label} from {self.stimuli.ids[start]!r} on"
+            rule = f"{least:.1e} or larger somewhere in a batch for float16"
+            fail("answers", rule, got, "dtype='float32' holds smaller numbers.")
 
     def answers(
         self, taps: list[Tap], starts: Sequence[int], batch_size: int, client: Any
@@ -194,6 +202,7 @@ class Session:
         client: Any = None,
     ) -> list[Features]:
         """Make what the store lacks, all layers in one pass, and return where everything lies."""
+        check(not store.is_file(), "store", "a folder", str(store))
         store.mkdir(parents=True, exist_ok=True)
         parts = []
         for tap, shape in zip(taps, shapes, strict=True):
@@ -291,6 +300,16 @@ def _one_batch(shared: tuple[Session, list[Tap], int], start: int) -> list[np.nd
     session, taps, batch_size = shared
     with _TURN, measuring((session.model, session.feeder.foveate), session.feeder.device):
         return next(session.batches(taps, [start], batch_size))[1]
+
+
+@contextmanager
+def turn(client: Any = None) -> Iterator[None]:
+    """Hold the process's hooks, modes and seeds, which threads share; not while a cluster's workers want them."""
+    if client is not None:
+        yield
+        return
+    with _TURN:
+        yield
 
 
 @contextmanager

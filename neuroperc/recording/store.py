@@ -33,6 +33,7 @@ _FEATURES, _PART, _PROGRESS, _MANIFEST, _LOCK = (
     "features.npy", "features.npy.part", "progress.jsonl", "manifest.json", "lock",
 )  # fmt: skip
 _CHUNK = 2**24
+_NOTED = ("start", "stop", "crc32")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Features:
         manifest = _read_json(self.folder / _MANIFEST)
         if manifest is None or manifest.get("key") != self.key or not self.data_path.is_file():
             return False
-        batches = [(int(b[0]), int(b[1]), int(b[2])) for b in manifest.get("batches", [])]
+        batches = _batches(manifest.get("batches"))
         whole = sum(stop - start for start, stop, _ in batches) == self.shape[0]
         return (
             whole and self._header_fits(self.data_path) and len(self._intact(self.data_path, batches)) == len(batches)
@@ -158,7 +159,7 @@ class Writer:
         lines = _read_lines(self._progress)
         if not lines or lines[0] != self._header or not self.features._header_fits(self._part):
             return False
-        noted = [(int(b["start"]), int(b["stop"]), int(b["crc32"])) for b in lines[1:]]
+        noted = _batches([[line.get(name) for name in _NOTED] for line in lines[1:]])
         good = self.features._intact(self._part, noted)
         self._batches = {batch[0]: batch for batch in good}
         with _disk(self.features.folder), atomic_path(self._progress) as temporary:
@@ -362,7 +363,13 @@ def _data_offset(file: Any) -> int:
 
 
 def _line(batch: tuple[int, int, int]) -> str:
-    return json.dumps({"start": batch[0], "stop": batch[1], "crc32": batch[2]})
+    return json.dumps(dict(zip(_NOTED, batch, strict=True)))
+
+
+def _batches(noted: Any) -> list[tuple[int, int, int]]:
+    """Return (start, stop, checksum) of each batch, without entries that are not three whole numbers."""
+    entries = noted if isinstance(noted, list) else []
+    return [tuple(b) for b in entries if isinstance(b, list) and [type(x) for x in b] == [int] * 3]
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
@@ -382,7 +389,8 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     lines = []
     for line in text.split("\n")[:-1]:
         try:
-            lines.append(json.loads(line))
+            found = json.loads(line)
         except ValueError:
             break
+        lines.append(found if isinstance(found, dict) else {})
     return lines

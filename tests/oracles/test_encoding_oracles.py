@@ -79,6 +79,20 @@ def test_the_two_factor_variance_is_rsatoolboxes():
     np.testing.assert_allclose(dual_variance(draws, 6, 15), expected, atol=1e-12)
 
 
+def test_resamples_of_one_category_leave_the_interval():
+    """Ten objects of two categories: some resamples hold one of them only, and have no correlation."""
+    rng = np.random.default_rng(0)
+    kind = np.arange(10) % 2
+    model = (kind[:, None] != kind).astype(float)
+    people = np.stack([rdm(rng.normal(size=(10, 30)) + np.outer(kind, np.ones(30))) for _ in range(4)])
+    for method in ("spearman", "pearson"):
+        found = rsa({"kinds": model}, people, method=method, n_resamples=2000, rng=0)
+        low, high = found.interval.values[0]
+        assert low < found.score[0] < high and high - low < 1
+        few = rsa({"kinds": people[0][:6, :6] + 0.3}, people[:, :6, :6], method=method, n_resamples=2000, rng=0)
+        assert np.isfinite(few.interval).all()
+
+
 def test_rsa_makes_the_matrices_of_layers_in_the_subjects_order():
     import xarray as xr
 
@@ -142,6 +156,11 @@ def test_error_consistency_is_kappa():
         error_consistency([0.5, 1], [1, 1])
 
 
+def offered(**changed):
+    trials = pd.DataFrame({"stimulus_id": ["a"] * 3, "sample_obj": "dog", "dist_obj": "cat", "choice": "dog"})
+    return human_i2n(trials.assign(**changed), images=["a", "b"], truth=["dog", "cat"], objects=["cat", "dog"])
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -151,6 +170,15 @@ def test_error_consistency_is_kappa():
         (lambda: i2n(np.zeros((2, 2)), np.zeros((3, 2))), "of one shape"),
         (lambda: rsa({"a": np.zeros((5, 5))}, np.zeros((2, 6, 6)), rng=0), r"layer a must be a matrix \(6, 6\)"),
         (lambda: rsa({"a": np.zeros((3, 3))}, np.zeros((2, 3, 3)), rng=0), "4 or more stimuli"),
+        (lambda: rsa({"a": np.arange(25.0).reshape(5, 5)}, np.zeros((2, 5, 5)), rng=0), "layer a must be symmetric"),
+        (lambda: rsa({"a": np.zeros((5, 5))}, np.arange(25.0).reshape(5, 5), rng=0), "subjects must be symmetric"),
+        (lambda: error_consistency(np.ones((3, 4)), np.ones((2, 4))), "of the same trials"),
+        (lambda: model_i2n([[np.nan, 0.5]], [0]), "probabilities must be finite"),
+        (lambda: model_i2n(np.zeros((0, 3)), []), "1 or more images"),
+        (lambda: offered(choice="fish"), r"trials.choice must be one of the two offered, got \['fish'"),
+        (lambda: offered(choice=np.nan), r"trials.choice .*got \[nan.*Leave trials without an answer out"),
+        (lambda: offered(sample_obj="cat"), "trials.sample_obj must be the object of the trial's picture"),
+        (lambda: offered(dist_obj="dog"), "trials.dist_obj must be another object than the one shown"),
     ],
 )  # fmt: skip
 def test_bad_input_names_the_value(call, words):

@@ -45,6 +45,20 @@ def test_a_perfect_model_scores_one_and_the_old_rule_too_much(reliability):
         assert float(found["brainscore-2025"].aggregate[0]) > 2
 
 
+@pytest.mark.parametrize("estimator", ["split_half", "noise_ceiling", "explainable_variance"])
+@pytest.mark.parametrize("shown", ["three times", "three times or once"])
+def test_a_perfect_model_scores_one_whatever_the_number_of_repeats(estimator, shown):
+    """Of three repeats halves can hold two only, and stimuli that were shown once have none."""
+    perfect, measured = simulate(0.5, n=900, n_neurons=20, n_repeats=3)
+    keep = np.ones(2700, dtype=bool)
+    if shown != "three times":
+        keep[900:] = np.tile(np.arange(900) < 600, 2)
+    options = {"estimator": "ridge", "alphas": [1.0], "splits": 3, "scheme": "fold", "n_resamples": 0}
+    scores = benchmark(perfect, measured[keep], reliability=estimator, **options)
+    np.testing.assert_allclose(scores.n_repeats, 3 if keep.all() else 1 / (2 / 9 + 1 / 3))
+    assert float(scores.aggregate[0]) == pytest.approx(1, abs=0.1)
+
+
 def test_sign_and_gain():
     y = np.random.default_rng(0).normal(size=(100, 5))
     np.testing.assert_allclose(normalized_score(pearson(-y, y), 1.0), -1, atol=1e-12)

@@ -226,15 +226,17 @@ def test_coverage_of_a_score(rule, truth):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", ["sessions", "scattered"])
+@pytest.mark.parametrize("shape", ["sessions", "scattered", "few"])
 def test_coverage_of_a_score_where_no_neuroid_saw_every_stimulus(shape):
-    """Two sessions that share half of their stimuli, or rows missing at random."""
+    """Two sessions that share half of their stimuli, rows missing at random, or six stimuli for each neuroid."""
 
     def draw(rng, seed):
         gain, target, noise = predictions(rng, (0.2, 0.8), n=100)
         predicted = gain * target + np.sqrt(1 - gain**2) * noise
         if shape == "sessions":
             target[75:, :20] = target[:25, 20:] = np.nan
+        elif shape == "few":
+            target[rng.permuted(np.tile(np.arange(100), (40, 1)), axis=1).T >= 6] = np.nan
         else:
             target[rng.random(target.shape) < 0.25] = np.nan
         return m.score_interval(predicted, target, rule="r", n_resamples=400, nan_policy="omit", rng=seed)

@@ -50,6 +50,23 @@ def test_attacks_leave_the_model_and_its_gradients_alone(batch):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_network_that_is_very_sure_is_no_safer(norm):
+    """Cross-entropy has no gradient where the scores are far apart: the classes' margin has."""
+    torch.manual_seed(0)
+    net, x = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 2)), torch.rand(6, 3, 4, 4)
+    settings = {"eps": 1.0 if norm == "l2" else 0.2, "norm": norm, "rng": 0}
+    plain, sure = (robust.pgd(lambda z, gain=gain: gain * net(z), x, net(x).argmax(1), **settings) for gain in (1, 1e4))
+    torch.testing.assert_close(net(plain).argmax(1), net(sure).argmax(1))
+    assert (net(sure).argmax(1) != net(x).argmax(1)).any()
+
+
+def test_scores_that_are_no_numbers_are_no_class():
+    x, y = torch.rand(4, 1, 2, 2), torch.zeros(4, dtype=torch.long)
+    with pytest.raises(ValueError, match="model's answer must be finite"):
+        robust.accuracy(lambda z: z.flatten(1) * float("nan"), x, y)
+
+
 def test_attacks_repeat_with_the_seed_and_raise_the_loss(batch):
     x, y = batch
     model = network().eval()

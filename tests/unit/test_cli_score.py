@@ -133,6 +133,25 @@ def test_bad_options_name_value_and_remedy(study, tmp_path, monkeypatch, capsys,
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("models", [1, 2])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--stratify", "kind"), "stratify must be a coordinate of the presentations"),
+        (("--reliability", -1), "reliability must be above 0"),
+        (("--rule", "ev", "--reliability", 0), "reliability must be above 0"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_before_a_network_runs(
+    study, tmp_path, monkeypatch, capsys, models, words, message
+):
+    root, _, _ = study
+    more = ("--model", "squeezenet1_0") * (models - 1)
+    code, _, err = call(monkeypatch, capsys, "score", root / "shown", root / "v4.nc", tmp_path / "out", *NET, *more,
+                        *LAYERS, *words)  # fmt: skip
+    assert code == 2 and message in err and not (tmp_path / "out").exists()
+
+
 def test_bad_files_name_the_file_and_the_remedy(study, tmp_path, monkeypatch, capsys):
     root, _, v4 = study
     other = v4.assign_coords(stimulus_id=("presentation", [f"q{name}" for name in v4.stimulus_id.values]))
@@ -141,7 +160,9 @@ def test_bad_files_name_the_file_and_the_remedy(study, tmp_path, monkeypatch, ca
     np.savez(tmp_path / "objects.npz", responses=v4.values, stimulus_id=v4.stimulus_id.values.astype(object))
     (tmp_path / "table.csv").write_text("a,b\n")
     (tmp_path / "torn.nc").write_bytes((root / "v4.nc").read_bytes()[:500])
+    (tmp_path / "torn.npz").write_bytes((root / "v4.npz").read_bytes()[:300])
     for file, message in (
+        ("torn.npz", "a whole .npz file"),
         ("none.nc", "none.nc"),
         ("other.nc", "30 of 30 without one, such as ['qp00'"),
         ("bare.npz", "np.savez(path, responses=..., stimulus_id=...)"),

@@ -100,12 +100,12 @@ def test_features_in_a_store_are_read_by_the_workers(client, tmp_path, monkeypat
     sent = watched(monkeypatch)
     together = npc.encoding.benchmark(units, v4, client=client, **settings)
     xr.testing.assert_allclose(together, alone, rtol=1e-10, atol=1e-10)
-    assert sent[0][0] == "_turn" and len(sent[0][1]) == 2
+    assert sent[0][0] == "turn" and len(sent[0][1]) == 2
     assert all(len(pickle.dumps(layer)) < 20_000 for layer in sent[0][1])  # paths, not the features
     assert units.nbytes > 1_000_000
     in_memory = watched(monkeypatch)
     npc.encoding.benchmark(units.load(), v4, client=client, **settings)
-    assert in_memory[0] == ("_turn", [])  # turned in this process: features do not travel
+    assert in_memory[0] == ("turn", [])  # turned in this process: features do not travel
 
 
 def watched(monkeypatch):

@@ -161,6 +161,23 @@ def test_a_neuron_with_too_few_rows_for_pls_is_counted_and_named(model, v4, capl
     assert benchmark(model, odd, estimator="ridge", splits=4, n_resamples=0).n_undefined.values.tolist() == [0, 0]
 
 
+def test_a_neuron_short_in_inner_splits_only_keeps_its_score(model, v4, caplog):
+    odd = v4.copy()
+    odd[np.isin(odd.stimulus_id, NAMES[40:]), 3] = np.nan  # of 40 stimuli about 32 train outside, 26 inside
+    odd[np.isin(odd.stimulus_id, NAMES[20:]), 5] = np.nan
+    with caplog.at_level(logging.WARNING, "neuroperc.encoding"):
+        found = choose_layer(model, odd, splits=3, inner_splits=2, n_components=28, test_share=0.2)
+    names = found.neuroid_id.values[[5, 3]].tolist()
+    assert [r.getMessage() for r in caplog.records] == [
+        f"neuroids [{name!r}] have fewer than 28 training rows in a split, and so no {what}"
+        for name, what in zip(names, ("score", "say in the choice"), strict=True)
+    ]
+    one = benchmark(model, odd, splits=3, n_components=28, test_share=0.2, n_resamples=0)
+    expected = [one.raw.sel(layer=name).values[i] for i, name in enumerate(found.chosen.values)]
+    np.testing.assert_allclose(found.raw, expected, atol=1e-9)
+    assert np.isfinite(found.score).values.tolist() == [True] * 5 + [False] + [True] * 2
+
+
 def test_a_feature_that_is_not_finite_names_layer_unit_and_stimulus(model, v4):
     odd = model.copy()
     odd[4, 30 + 70], odd[9, 30 + 80] = np.nan, np.inf
@@ -174,13 +191,41 @@ def test_a_feature_that_is_not_finite_names_layer_unit_and_stimulus(model, v4):
         benchmark(mixed, v4, estimator="ridge", n_resamples=0)
 
 
-def test_a_dead_layer_does_not_stop_a_sweep(model, v4):
+@pytest.mark.parametrize("constant", [0.0, 3.3, 1e-20])
+def test_a_dead_layer_does_not_stop_a_sweep(model, v4, constant):
+    """A mean of sixty 3.3 is not 3.3: what is left is rounding, which must not be scored."""
     dead = model.copy()
-    dead[:, model.layer.values == "layer0"] = 0.0
+    dead[:, model.layer.values == "layer0"] = constant
     for estimator in ("pls", "ridge"):
         scores = benchmark(dead, v4, estimator=estimator, splits=3, n_components=4, n_resamples=20)
         assert scores.n_undefined.values.tolist() == scores.n_not_pooled.values.tolist() == [8, 0]
         assert np.isnan(scores.aggregate[0])
+
+
+def test_predictions_that_are_rounding_have_no_score(model, v4):
+    scores = benchmark(model, v4, estimator="ridge", alphas=[1e300], splits=3, n_resamples=20)
+    assert scores.n_undefined.values.tolist() == scores.n_not_pooled.values.tolist() == [8, 8]
+    faint = benchmark(
+        model.copy(data=1e-6 * model.values), v4, estimator="ridge", alphas=[1e-3], splits=3, n_resamples=0
+    )
+    same = benchmark(model, v4, estimator="ridge", alphas=[1e9], splits=3, n_resamples=0)
+    np.testing.assert_allclose(faint.raw, same.raw, atol=1e-4)
+
+
+def test_two_held_out_stimuli_are_a_line_and_no_correlation(model, v4):
+    odd = v4.copy()
+    splits = [(np.arange(i, 60), np.arange(i)) for i in (6, 10)]
+    odd[np.isin(odd.stimulus_id, NAMES[2:6]), 3] = np.nan
+    scores = benchmark(model, odd, estimator="ridge", splits=splits, n_resamples=0)
+    assert np.isnan(scores.raw[:, 0, 3]).all() and np.isfinite(scores.raw[:, 1]).all()
+    assert scores.n_undefined.values.tolist() == [0, 0]
+
+
+def test_four_groups_have_scores_and_no_interval(model, v4):
+    quarter = v4.assign_coords(session=("presentation", np.tile(np.arange(60) // 15, 4)))
+    scores = benchmark(model, quarter, estimator="ridge", groups="session", scheme="fold", splits=4, n_resamples=20)
+    assert np.isfinite(scores.score).all() and np.isnan(scores.interval).all()
+    assert scores.n_not_pooled.values.tolist() == [8, 8] and "5 groups of stimuli" in scores.interval.attrs["of"]
 
 
 def test_stratified_test_sets_keep_their_shares(model, v4):
@@ -203,7 +248,16 @@ def test_stratified_test_sets_keep_their_shares(model, v4):
         (lambda m, v: benchmark(m, v, repeats="keep", groups=None), "groups must be given when stimuli repeat"),
         (lambda m, v: benchmark(m, v, memory_bytes=1000),
          r"at least \d+ .*for 2 layers of up to 120 units .layer1., 60 rows, 8 neurons, got 1000"),
-        (lambda m, v: benchmark(m, v, test_share=0.01), "2 or more test stimuli"),
+        (lambda m, v: benchmark(m, v, test_share=0.01), "3 or more test stimuli each, got 1"),
+        (lambda m, v: benchmark(m, v, splits=30, scheme="fold"), "3 or more test stimuli each, got 2"),
+        (lambda m, v: benchmark(m, v, splits=[(np.arange(40.0), np.arange(50))]), r"pairs .* got \[\('float64', \(40,"),
+        (lambda m, v: benchmark(m, v, splits=[(np.arange(60) < 40, np.arange(60) > 40)]), r"numbers, got \[\('bool"),
+        (lambda m, v: benchmark(m, v, splits=[(np.arange(40),)]), r"splits must be pairs \(train, test\)"),
+        (lambda m, v: benchmark(m, v, splits=[(np.arange(40), np.arange(50, 70))]), "of rows 0 to 59, got 0 to 69"),
+        (lambda m, v: benchmark(m, v, rng=2**32), "rng must be a seed below"),
+        (lambda m, v: benchmark(m, v, repeats="keep", groups="repetition"), "groups must be the same for all rows"),
+        (lambda m, v: choose_layer(m, v[np.isin(v.stimulus_id, NAMES[:21])]), "inner_splits must be with 3 or more"),
+        (lambda m, v: choose_layer(m, v.copy(data=np.ones(v.shape)), reliability=1.0), "layers must be with a score"),
         (lambda m, v: benchmark(m, v, reliability=[0.5, 0.5]), "one for each of the 8 neuroids"),
         (lambda m, v: choose_layer(m, v, rule="brainscore-2026"), "rule must be one of"),
         (lambda m, v: benchmark({}, v), "layers must be at least one"),
@@ -214,12 +268,57 @@ def test_bad_input_names_the_value_and_the_remedy(model, v4, call, words):
         call(model, v4)
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda m, v: benchmark(m, v, splits=2.5), "splits must be a whole number or pairs .* got 2.5"),
+        (lambda m, v: benchmark(m, v, rng=None), "rng must be an int or a numpy.random.Generator, got None"),
+        (lambda m, v: choose_layer(m, v, rng="1"), "rng must be an int or a numpy.random.Generator, got 1"),
+        (lambda m, v: benchmark(m.astype(complex), v), "layer layer0 must be real numbers, got dtype complex128"),
+        (lambda m, v: benchmark(m, v.astype(complex)), "responses must be real numbers, got dtype complex128"),
+    ],
+)
+def test_what_is_of_another_kind_is_refused_by_name(model, v4, call, words):
+    with pytest.raises(TypeError, match=words):
+        call(model, v4)
+
+
+def test_numbers_of_numpy_and_half_precision_are_numbers(model, v4):
+    options = {"estimator": "ridge", "n_resamples": 0}
+    plain = benchmark(model, v4, splits=3, rng=1, **options)
+    xr.testing.assert_identical(benchmark(model, v4, splits=np.int64(3), rng=np.int64(1), **options), plain)
+    half = benchmark(model, v4.astype("float16"), splits=3, rng=1, **options)
+    np.testing.assert_allclose(half.raw, plain.raw, atol=5e-3)
+
+
 def test_only_scores_of_one_kind_are_compared(model, v4):
     a, b = (benchmark(model, v4, estimator="ridge", splits=n, n_resamples=0) for n in (2, 3))
     with pytest.raises(ValueError, match="splits of the two scores must be the same"):
         compare_models(a, b, v4, rng=0)
     with pytest.raises(ValueError, match="layer must be one of layer0, layer1, got conv9"):
         compare_models(a, a, v4, layer=("layer0", "conv9"), rng=0)
+    options = {"estimator": "ridge", "splits": 2, "n_resamples": 0}
+    for other, words in (
+        (benchmark(model, v4, test_share=0.3, **options), "held_out of the two scores must be the same"),
+        (benchmark(model, v4, reliability=0.5, **options), "reliability of the two scores must be the same"),
+        (benchmark(model, v4[:, ::-1], **options), "neuroid_id of the two scores must be the same"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            compare_models(a, other, v4, rng=0)
+    for responses in (v4[::-1], v4[:, ::-1], v4[:, :5].assign_coords(neuroid_id=("neuroid", range(5)))):
+        with pytest.raises(ValueError, match=r"those of the two scores|one for each of"):
+            compare_models(a, a, responses, layer=("layer0", "layer1"), rng=0)
+    with pytest.raises(TypeError, match=r"scores must be an xarray.Dataset, got DataArray"):
+        compare_models(a.raw, a, v4, rng=0)
+    single = npc.data.average_repeats(v4)
+    alone = benchmark(model, single, groups=None, reliability=0.8, **options)
+    assert compare_models(alone, alone, single, layer=("layer0", "layer1"), rng=0).low > 0
+
+
+def test_a_store_is_a_folder(model, v4, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="store must be a folder"):
+        benchmark(model, v4, store=tmp_path / "file")
 
 
 def test_a_given_reliability_is_used(model, v4):
@@ -276,15 +375,15 @@ def test_a_killed_choice_of_layers_goes_on(model, v4, tmp_path, monkeypatch):
     from neuroperc.encoding import layers as choosing
 
     options = {"estimator": "ridge", "splits": 2, "inner_splits": 2}
-    whole, real, turned = choose_layer(model, v4, **options), choosing.rotate, []
+    whole, real, turned = choose_layer(model, v4, **options), choosing.turn, []
 
-    def dies(layer, **more):
+    def dies(device, layer):
         turned.append(layer.name)
         if len(turned) == 2:
             raise KeyboardInterrupt
-        return real(layer, **more)
+        return real(device, layer)
 
-    monkeypatch.setattr(choosing, "rotate", dies)
+    monkeypatch.setattr(choosing, "turn", dies)
     with pytest.raises(KeyboardInterrupt):
         choose_layer(model, v4, store=tmp_path, **options)
     again = choose_layer(model, v4, store=tmp_path, **options)

@@ -76,6 +76,16 @@ def test_constant_targets_are_nan_and_counted():
     assert np.isfinite(interval[:3]).all()
 
 
+@pytest.mark.parametrize("library", [np.asarray, torch.as_tensor])
+def test_constant_features_have_no_alignment(library):
+    """The mean of twelve 3.3 is not 3.3: what is left is no representation."""
+    flat, x = library(np.full((12, 4), 3.3)), library(X)
+    for unbiased in (True, False):
+        assert np.isnan(float(m.cka(flat, x, unbiased=unbiased))) and float(m.hsic(flat, x, unbiased=unbiased)) == 0
+    half = library(np.concatenate([X, np.full((12, 4), 3.3)], 1))
+    assert float(m.cka(half, x)) == pytest.approx(1)
+
+
 def test_missing_rows_are_left_out_for_their_neuroid_only():
     y = X.copy()
     y[:4, 0], y[2:, 1], y[:, 2] = np.nan, np.nan, np.nan  # 8, 2 and 0 rows are left
@@ -86,8 +96,17 @@ def test_missing_rows_are_left_out_for_their_neuroid_only():
     assert of_two.estimate == pytest.approx(2) and of_two.undefined == (1, 2)
     tensors = m.score_interval(torch.as_tensor(X + 1), torch.as_tensor(y), nan_policy="omit", rng=0)
     assert tensors[:3] == pytest.approx(found[:3]) and tensors.undefined == (1, 2)
+    y[5:, 0] = np.nan  # and now 1: with four rows or fewer no interval says anything
+    assert m.score_interval(X + 1, y, nan_policy="omit", rng=0).undefined == (0, 1, 2)
     nothing = m.score_interval(X, np.full_like(X, np.nan), nan_policy="omit", rng=0)
     assert np.isnan(nothing[:3]).all() and nothing.n_undefined == 5
+
+
+def test_the_median_of_one_or_two_neuroids_has_the_interval_of_their_mean():
+    y = X + X[::-1]
+    for k in (1, 2):
+        mean, median = (m.score_interval(X[:, :k], y[:, :k], how=how, rng=0) for how in ("mean", "median"))
+        assert median[:3] == pytest.approx(mean[:3], abs=1e-12)
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -133,7 +152,9 @@ def test_unknown_names_list_the_known_ones():
         (lambda: m.top_k_retrieval(X, X, n_candidates=13), "n_candidates must be at most the 12 entries"),
         (lambda: m.top_k_retrieval(X, X, k=4, n_candidates=3), "k must be at most the 3 candidates, got 4"),
         (lambda: m.score_interval(X, X, groups=[1, 2], rng=0), "groups must be one label for each of the 12 rows"),
-        (lambda: m.score_interval(X, X, groups=[1] * 12, rng=0), "groups must be 3 or more different labels, got 1"),
+        (lambda: m.score_interval(X, X, groups=[1] * 12, rng=0), "groups must be 5 or more different labels, got 1"),
+        (lambda: m.score_interval(X[:4], X[:4], rng=0), "groups must be 5 or more different labels, got 4"),
+        (lambda: m.mean_interval(X[:2], rng=0), "groups must be 3 or more different labels, got 2"),
         (lambda: m.score_interval(X, X, level=95, rng=0), "level must be between 0 and 1, got 95"),
         (lambda: m.score_interval(X, X, reliability=np.ones(4), rng=0), "reliability must be one for each of the 5"),
         (lambda: m.dprime_yes_no(np.array([90.0]), np.array([0.1])), "hit_rate must be between 0 and 1"),

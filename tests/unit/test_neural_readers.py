@@ -94,6 +94,31 @@ def test_missing_and_damaged_files_are_named(tmp_path):
     np.savez(tmp_path / "spikes.npz", site=np.zeros(3))
     with pytest.raises(ValueError, match="without"):
         npc.data.read_zhang_it(tmp_path / "spikes.npz")
+    for name, read in (("fmri_EVC_RDMs.npz", npc.data.read_photographs78), ("spikes.npz", None)):
+        torn = tmp_path / name
+        torn.write_bytes(torn.read_bytes()[:100])
+        with pytest.raises(ValueError, match=r"a whole .npz file"):
+            read(tmp_path) if read else npc.data.read_zhang_it(torn)
     (tmp_path / "Kriegeskorte_Neuron2008_supplementalData.mat").write_bytes(b"no MATLAB file at all" * 20)
-    with pytest.raises(ValueError, match="a MATLAB 5 file"):
+    with pytest.raises(ValueError, match="a whole MATLAB file"):
         npc.data.read_objects92(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
+def test_files_that_were_cut_are_named(data_dir, tmp_path, share):
+    root = data_dir / "brainscore"
+    kept = root / "cowley2023_v4"
+    for source in (root / "kriegeskorte2008_92").glob("*.mat"):
+        (tmp_path / source.name).write_bytes(source.read_bytes()[: int(share * source.stat().st_size)])
+    with pytest.raises(ValueError, match="a whole MATLAB file"):
+        npc.data.read_objects92(tmp_path)
+    for name in ("responses_raw", "responses_repeat_averaged", "images"):
+        (tmp_path / name).mkdir()
+        for source in (kept / name).iterdir():
+            (tmp_path / name / source.name).symlink_to(source)
+    cut = tmp_path / "responses_raw" / "responses_210325.npy"
+    content = cut.read_bytes()
+    cut.unlink()
+    cut.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=r"a whole .npy file"):
+        npc.data.read_cowley_v4(tmp_path, "210325")

@@ -1,5 +1,6 @@
 """Networks as observers: layers by area, tables of models and areas, what is refused and why."""
 
+import copy
 import importlib.util
 import sys
 from fnmatch import fnmatchcase
@@ -173,8 +174,8 @@ def test_models_by_areas_in_one_table(small):
     assert best.loc[("first", "IT"), ["layer", "depth"]].tolist() == ["4", 1.0]
     assert best.loc[("first", "IT"), "score"] > 0.9 > best.loc[("second", "IT"), "score"]
     assert best.loc[("first", "IT"), "measure"] == "sign(r) r² / c, ridge"
-    alone = npc.encoding.benchmark(npc.record(nets["first"], pictures, "4", dtype="float16"), late, estimator="ridge",
-                                   splits=3, n_resamples=20, rng=0)  # fmt: skip
+    alone = npc.encoding.benchmark(npc.record(nets["first"], pictures, "4"), late, estimator="ridge", splits=3,
+                                   n_resamples=20, rng=0)  # fmt: skip
     assert best.loc[("first", "IT"), ["score", "low", "high"]].tolist() == [
         float(alone.pooled[0]), *alone.interval.values[0].tolist(),
     ]  # fmt: skip
@@ -195,13 +196,27 @@ def test_an_area_of_constant_neurons_leaves_the_others_their_scores(small):
     assert table[table["region"] == "V1"]["best"].sum() == 1
 
 
+def test_answers_too_small_for_half_precision_are_scored_in_full_or_refused_by_name(small):
+    """Untrained networks without much normalisation, such as MobileNetV2, answer 1e-8 in their last layers."""
+    nets, pictures, early, _ = small
+    faint = npc.nets.Net(torch.nn.Sequential(copy.deepcopy(nets["first"].net[0])), nets["first"].preprocess)
+    with torch.no_grad():
+        for parameter in faint.parameters():
+            parameter.mul_(1e-9)
+    regions, asked = {"V1": (pictures, early)}, {"faint": ["0"], "first": ["0"]}
+    table = score_models({"faint": faint, "first": nets["first"]}, regions, layers=asked, n_resamples=5, rng=0)
+    assert table["score"][0] == pytest.approx(table["score"][1], abs=1e-3)
+    with pytest.raises(ValueError, match=r"at most in layer 0 .*dtype='float32' holds smaller"):
+        score_models({"faint": faint}, regions, layers={"faint": ["0"]}, shown={"dtype": "float16"}, rng=0)
+
+
 def test_one_argument_puts_a_fovea_before_every_model(small):
     nets, pictures, early, _ = small
     blur = FoveatedBlur(pictures.display, model="half_resolution", half_resolution_deg=0.5)
     args = {"layers": GLOBS, "n_resamples": 5, "rng": 0}
     plain = score_models(nets, {"V1": (pictures, early)}, **args)
     seen = score_models(nets, {"V1": (pictures, early)}, shown={"foveate": blur}, **args)
-    units = npc.record(nets["first"], pictures, "0", foveate=blur, dtype="float16")
+    units = npc.record(nets["first"], pictures, "0", foveate=blur)
     expected = npc.metrics.rdm_agreement(rdm(units.values.astype(float)), early.values)
     assert seen["score"][0] == pytest.approx(float(expected), abs=1e-6) and plain["score"][0] - seen["score"][0] > 0.01
 
@@ -209,8 +224,8 @@ def test_one_argument_puts_a_fovea_before_every_model(small):
 def test_later_areas_deeper_layers(small):
     nets, pictures, early, late = small
     regions = {"V1": (pictures, early), "V4": (pictures, early), "IT": (pictures, late)}
-    table = score_models({"first": nets["first"]}, regions, layers=GLOBS, n_resamples=5, rng=0, splits=3,
-                         estimator="ridge")  # fmt: skip
+    table = score_models({"first": nets["first"]}, regions, layers={"first": GLOBS["first"]}, n_resamples=5, rng=0,
+                         splits=3, estimator="ridge")  # fmt: skip
     slopes = hierarchy_slope(table)
     assert slopes.loc["first", "of_depth"] == pytest.approx(3**0.5 / 2)  # ranks 1.5 1.5 3 against 1 2 3
     assert hierarchy_slope(table, regions=["IT", "V4", "V1"]).loc["first", "of_depth"] == pytest.approx(-(3**0.5) / 2)
@@ -225,6 +240,11 @@ def test_bad_tables_are_named(small):
         (lambda: score_models(nets, {"V1": (pictures, early)}, rng=0), "layers must be given for first"),
         (lambda: score_models(nets, {"V1": early}, layers=GLOBS, rng=0), "StimulusSet, DataArray"),
         (lambda: score_models({}, {}, rng=0), "one or more each"),
+        (lambda: score_models(nets, {"V1": (pictures, early)}, layers={"third": ["0"]}, rng=0),
+         r"layers must be of the models \(first, second\), got \['third'"),
+        (lambda: score_models(nets, {"V1": (pictures, early)}, layers=GLOBS, n_resamples=0, rng=0), "n_resamples must"),
+        (lambda: score_models(nets, {"V1": (early, pictures)}, layers=GLOBS, rng=0), "got .'DataArray', 'StimulusSet'"),
+        (lambda: hierarchy_slope(pd.DataFrame({"model": []})), "table must be one of score_models, got without"),
         (lambda: score_models(nets, {"V1": (pictures, early.drop_vars("stimulus_id"))}, layers=GLOBS, rng=0),
          "coordinate stimulus_id"),
         (lambda: plot.model_regions(pd.DataFrame({"model": []})), "missing"),
@@ -234,6 +254,11 @@ def test_bad_tables_are_named(small):
     table = pd.DataFrame({"model": "m", "weights": "w", "region": ["V1", "IT"], "depth": 0, "score": 0, "best": True})
     with pytest.raises(ValueError, match="always 1 or -1"):
         hierarchy_slope(table)
+    twice = pd.concat([table, table.assign(region=["V4", "IT"])])
+    with pytest.raises(ValueError, match="one best layer of m in an area"):
+        hierarchy_slope(twice)
+    with pytest.raises(TypeError, match="models must be a mapping of names, got list"):
+        score_models(list(nets.values()), {"V1": (pictures, early)}, rng=0)
     with pytest.raises(ValueError, match=r"scored for m.*V4"):
         hierarchy_slope(table, regions=["V1", "V4", "IT"])
 
@@ -261,6 +286,16 @@ def test_bad_pairs_of_pictures_are_named():
             compare_stimuli(*args, rng=0)
 
 
+def test_pictures_that_a_layer_cannot_tell_apart_have_no_relative_distance():
+    ids = [f"a{i}" for i in range(5)], [f"b{i}" for i in range(5)]
+    answers = np.random.default_rng(0).normal(size=(5, 60))
+    same = npc.data.make_responses(np.tile(answers[:1], (10, 1)), stimulus_id=[*ids[0], *ids[1]])
+    found = compare_stimuli(same, *ids, n_resamples=10, rng=0)
+    assert found.distance[0] == found.baseline[0] == 0 and np.isnan([found.relative[0], found.rdm_agreement[0]]).all()
+    twins = npc.data.make_responses(np.tile(answers, (2, 1)), stimulus_id=[*ids[0], *ids[1]])
+    assert compare_stimuli(twins, *ids, n_resamples=10, rng=0).relative[0] == 0
+
+
 def test_bad_inversions_are_named():
     net, target = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), torch.rand(3, 8, 8)
     for options, words in (
@@ -271,6 +306,9 @@ def test_bad_inversions_are_named():
             invert(net, target, **{"steps": 2, **options})
     with pytest.raises(TypeError, match=r"torch.nn.Module, got function"):
         invert(lambda x: x, target)
+    silent = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Threshold(9, 0))
+    with pytest.raises(ValueError, match="layer must be one that answers to the target, got 1 with zeros only"):
+        invert(silent, target, "1", steps=2)
     twice = nn.Sequential(*[nn.Conv2d(3, 3, 1)] * 2)
     with pytest.raises(ValueError, match="0@0, 0@1"):
         invert(twice, target, "0")

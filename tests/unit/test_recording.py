@@ -1,6 +1,7 @@
 """record and list_layers: what is recorded, what the model is shown, and what is refused."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -269,6 +270,28 @@ def test_dtypes_and_memory():
         record(nn.Identity(), x, memory_bytes=1000, **RAW)
     with pytest.raises(ValueError, match=r"float32' holds larger numbers"):
         record(Scale(1e6), x, dtype="float16", **RAW)
+    with pytest.raises(ValueError, match=r"6.1e-05 or larger .* layer output .*float32' holds smaller numbers"):
+        record(Scale(1e-9), x, dtype="float16", **RAW)
+    assert not record(Scale(0), x, dtype="float16", **RAW).any()  # a silent layer is what it is
+    assert record(Scale(1e-9), x, **RAW).any()
+
+
+class Spectrum(nn.Module):
+    def forward(self, x):
+        return torch.fft.rfft(x.flatten(1))
+
+
+def test_complex_answers_are_refused():
+    with pytest.raises(ValueError, match=r"answers must be real, got torch.complex64 in layer output"):
+        record(Spectrum(), torch.rand(2, 3, 8, 8), **RAW)
+
+
+def test_threads_that_share_a_model_take_turns():
+    net, x = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Dropout(), nn.Conv2d(8, 8, 3)).train(), torch.rand(4, 30, 3, 16, 16)
+    alone = [record(net, one, layers="*", batch_size=2, **RAW).values for one in x]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda one: record(net, one, layers="*", batch_size=2, **RAW).values, x))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, found, strict=True)) and net[1].training
 
 
 class Scale(nn.Module):

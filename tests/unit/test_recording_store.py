@@ -379,3 +379,16 @@ def test_memory_stays_flat_however_many_stimuli(tmp_path):
         peaks[times], size, _ = map(float, done.stdout.split())
         assert size == budget * times
     assert peaks[10] - peaks[1] < budget / 2, peaks
+
+
+@pytest.mark.parametrize("odd", [None, [["a"]], [[0, 2, None]], {"0": 1}, [[0, 2]]])
+def test_a_manifest_that_says_something_odd_is_made_again(tmp_path, odd):
+    pixels, net = torch.rand(4, 3, 8, 8), nn.Conv2d(3, 2, 3)
+    first = record(net, shown(pixels), preprocess=None, store=tmp_path / "store")
+    (manifest,) = (tmp_path / "store").glob("*/manifest.json")
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"batches": odd}))
+    again = record(net, shown(pixels), preprocess=None, store=tmp_path / "store")
+    assert np.array_equal(first.values, again.values) and json.loads(manifest.read_text())["batches"][0][:2] == [0, 4]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="store must be a folder"):
+        record(net, shown(pixels), preprocess=None, store=tmp_path / "file")

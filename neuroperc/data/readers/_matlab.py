@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,8 +22,10 @@ _BROKEN = (
     IndexError,
     EOFError,
     NotImplementedError,
+    AttributeError,
     struct.error,
     zlib.error,
+    zipfile.BadZipFile,
 )
 _REMEDY = "It is cut or of another format: fetch it again."
 
@@ -31,7 +33,7 @@ _REMEDY = "It is cut or of another format: fetch it again."
 def read_struct_array(path: str | os.PathLike[str], fields: Sequence[str]) -> list[Any]:
     """Return the records of the struct array in a MATLAB file (version 5 to 7) that has all of `fields`."""
     source = Path(path)
-    content = _content(source, squeeze_me=True, struct_as_record=False)
+    content = read_matlab(source, squeeze_me=True, struct_as_record=False)
     arrays = {name: np.atleast_1d(v) for name, v in content.items() if not name.startswith("__")}
     near: list[str] = []
     for values in arrays.values():
@@ -46,7 +48,7 @@ def read_struct_array(path: str | os.PathLike[str], fields: Sequence[str]) -> li
 def read_matrices(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, np.ndarray]:
     """Return the named matrices of numbers of a MATLAB file (version 5 to 7), float64, two dimensions each."""
     source = Path(path)
-    content = _content(source, variable_names=[*names])
+    content = read_matlab(source, variable_names=[*names])
     missing = [name for name in names if name not in content]
     check(not missing, str(source), f"with {', '.join(names)}", f"without {', '.join(missing)}", "Is it another file?")
     found = {}
@@ -62,18 +64,19 @@ def read_variables(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Return every array of an .npz or a MATLAB file (version 5 to 7) by its name."""
     source = Path(path)
     if source.suffix.lower() == ".mat":
-        content = _content(source)
+        content = read_matlab(source)
         return {name: np.asarray(v) for name, v in content.items() if not name.startswith("__")}
     if not source.is_file():
         fail("path", "a file that exists", str(source), "Check the name and the folder.", FileNotFoundError)
     try:
         with source.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (*_BROKEN, zipfile.BadZipFile, AttributeError) as error:
+    except _BROKEN as error:
         fail(str(source), "a whole .npz file without objects", str(error), _REMEDY)
 
 
-def _content(source: Path, **options: Any) -> dict[str, Any]:
+def read_matlab(source: Path, **options: Any) -> dict[str, Any]:
+    """Return what SciPy's loadmat does."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
@@ -94,14 +97,20 @@ def numbers(record: Any, name: str, where: str) -> np.ndarray:
         fail(f"{name} of {where}", "numbers", getattr(record, name), _REMEDY)
 
 
+def load_npy(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
+    """Return the array of an .npy file as it is."""
+    try:
+        values = np.lib.format.open_memmap(path, mode="r") if mmap_mode else np.load(path, allow_pickle=False)
+    except _BROKEN as error:
+        fail(str(path), "a whole .npy file", str(error), _REMEDY)
+    return np.asanyarray(values)
+
+
 def read_npy(path: Path, shape: tuple[int | None, ...]) -> np.ndarray:
     """Return the numbers of an .npy file; None in `shape` is any length."""
     if not path.is_file():
         fail("path", "a file that exists", str(path), "Check the name and the folder.", FileNotFoundError)
-    try:
-        values = np.load(path, allow_pickle=False)
-    except _BROKEN as error:
-        fail(str(path), "a whole .npy file", str(error), _REMEDY)
+    values = load_npy(path)
     fits = values.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, values.shape, strict=True))
     wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
     check(

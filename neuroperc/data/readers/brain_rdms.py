@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.io import loadmat
 from scipy.spatial.distance import squareform
 
-from ..._check import check, fail
+from ..._check import check
 from ...display import Display
 from ..stimuli import StimulusSet
+from ._matlab import read_matlab, read_variables
 from .codes import from_codes
 
 _MAIN = "Kriegeskorte_Neuron2008_supplementalData.mat"
@@ -133,8 +133,7 @@ def read_photographs78(folder: str | os.PathLike[str]) -> xr.Dataset:
     for name, file in (("evc", "fmri_EVC_RDMs.npz"), ("it", "fmri_IT_RDMs.npz")):
         path = Path(folder) / file
         check(path.is_file(), "folder", f"with {file}", str(folder), "Check the name and the folder.")
-        with np.load(path, allow_pickle=False) as stored:
-            values = stored[stored.files[0]]
+        values = next(iter(read_variables(path).values()), np.empty(0))
         square = values.ndim == 3 and values.shape[1] == values.shape[2]
         check(square, str(path), "(subject, n, n)", values.shape, "Get the file again.")
         found[name] = (("subject", "stimulus", "other"), values)
@@ -144,11 +143,7 @@ def read_photographs78(folder: str | os.PathLike[str]) -> xr.Dataset:
 
 def _mat(path: Path) -> dict[str, Any]:
     check(path.is_file(), "folder", f"with {path.name}", str(path.parent), "Check the name and the folder.")
-    try:
-        found: dict[str, Any] = loadmat(path, squeeze_me=True)
-    except (ValueError, OSError, NotImplementedError) as error:
-        fail(str(path), "a MATLAB 5 file", str(error), "Get the file again.")
-    return found
+    return read_matlab(path, squeeze_me=True)
 
 
 def _field(content: dict[str, Any], name: str, root: Path) -> Any:

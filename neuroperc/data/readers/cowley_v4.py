@@ -17,6 +17,7 @@ from ..._check import check, fail
 from ...display import Display
 from ..responses import make_responses
 from ..stimuli import StimulusSet
+from ._matlab import load_npy
 from .pictures import read_picture
 
 _AVERAGED, _RAW, _IMAGES = "responses_repeat_averaged", "responses_raw", "images"
@@ -49,7 +50,7 @@ def cowley_v4_sessions(folder: str | os.PathLike[str]) -> pd.DataFrame:
     root = Path(folder)
     found: dict[str, dict[str, Any]] = {}
     for path in sorted([*root.glob(f"{_AVERAGED}/responses_*.npy"), *root.glob(f"{_RAW}/responses_*.npy")]):
-        shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+        shape = load_npy(path, mmap_mode="r").shape
         session = path.stem.removeprefix("responses_")
         found[session] = {
             "n_neurons": shape[0], "n_images": shape[1], "repeats": (root / _RAW / path.name).is_file(),
@@ -97,7 +98,7 @@ def read_cowley_v4(folder: str | os.PathLike[str], session: str, *, repeats: boo
     trials = has_trials if repeats is None else repeats
     path = Path(folder) / (_RAW if trials else _AVERAGED) / f"responses_{session}.npy"
     check(path.is_file(), "repeats", f"{has_trials} for session {session}", trials, "The folder has only the others.")
-    values = np.load(path, allow_pickle=False)
+    values = load_npy(path)
     ndim = 3 if trials else 2
     check(values.ndim == ndim, str(path), f"an array of {ndim} dimensions", values.shape, "Get the file again.")
     names = np.array([f"image{i:04d}" for i in range(1, values.shape[1] + 1)])

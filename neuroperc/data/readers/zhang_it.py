@@ -10,6 +10,7 @@ import xarray as xr
 
 from ..._check import check
 from ..responses import make_responses
+from ._matlab import read_variables
 
 _NEEDED = ("spikes_packed", "site", "object", "position", "object_names", "position_names", "site_names",
            "t_start_ms")  # fmt: skip
@@ -47,10 +48,9 @@ def read_zhang_it(path: str | os.PathLike[str], *, window_s: tuple[float, float]
     >>> it = read_zhang_it("zhang_desimone_spikes.npz")                     # doctest: +SKIP
     """
     check(Path(path).is_file(), "path", "a file that exists", str(path), "Check the name and the folder.")
-    with np.load(path, allow_pickle=False) as stored:
-        missing = [name for name in _NEEDED if name not in stored.files]
-        check(not missing, str(path), f"with {', '.join(_NEEDED)}", f"without {missing}")
-        data = {name: stored[name] for name in _NEEDED}
+    data = read_variables(path)
+    missing = [name for name in _NEEDED if name not in data]
+    check(not missing, str(path), f"with {', '.join(_NEEDED)}", f"without {missing}")
     spikes = np.unpackbits(data["spikes_packed"], axis=1)
     start, stop = (round(1000 * t) - int(data["t_start_ms"]) for t in window_s)
     check(0 <= start < stop <= spikes.shape[1], "window_s", "two rising times within the recording", window_s)

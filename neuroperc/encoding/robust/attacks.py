@@ -176,12 +176,17 @@ def _gradient(model: Callable[[Tensor], Any], x: Tensor, labels: Tensor) -> Tens
     x = x.detach().requires_grad_(True)
     with torch.enable_grad():
         scores = model(x)
-        check(isinstance(scores, Tensor) and scores.ndim == 2, "model's answer", "scores of shape (batch, classes)",
+        right = isinstance(scores, Tensor) and scores.ndim == 2 and scores.shape[1] > 1
+        check(right, "model's answer", "scores of shape (batch, classes)",
               getattr(scores, "shape", type(scores).__name__))  # fmt: skip
         check(int(labels.max()) < scores.shape[1], "labels", f"below the {scores.shape[1]} classes of the model",
               int(labels.max()))  # fmt: skip
-        # Summed, not averaged: only its direction counts, and half precision does not lose a small one.
-        loss = functional.cross_entropy(scores, labels, reduction="sum")
+        # Summed, not averaged: only its direction counts, and half precision does not lose a small one. Cross-entropy
+        # is log(1 + exp(m)) of this margin m, so m itself has the same direction, and one where a network is sure.
+        own = scores.gather(1, labels[:, None])[:, 0]
+        margin = scores.scatter(1, labels[:, None], -math.inf).logsumexp(1) - own
+        sure = margin < math.log(torch.finfo(scores.dtype).tiny) / 2
+        loss = torch.where(sure, margin, functional.cross_entropy(scores, labels, reduction="none")).sum()
         (gradient,) = torch.autograd.grad(loss, x)
     return gradient
 

@@ -13,7 +13,7 @@ from scipy import stats
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..._check import as_rng, check, integer, non_negative
+from ..._check import as_rng, check, finite, integer, non_negative
 from .attacks import Norm, pgd
 from .codes import check_codes, check_labels, on_codes
 
@@ -53,7 +53,12 @@ def correct(model: Callable[[Tensor], Any], images: Tensor, labels: Tensor, batc
     shown = on_codes(model)
     with evaluating(shown):
         parts = zip(images.split(batch_size), labels.split(batch_size), strict=True)
-        return torch.cat([shown(x).argmax(1) == y for x, y in parts]).cpu().numpy()
+        return torch.cat([_best(shown(x)) == y for x, y in parts]).cpu().numpy()
+
+
+def _best(scores: Tensor) -> Tensor:
+    finite("model's answer", scores, "NaN is no class: look at the model.")
+    return scores.argmax(1)
 
 
 def attack_curve(

@@ -301,9 +301,15 @@ def _pair(x: Any, y: Any, unbiased: bool) -> tuple[Any, list[Any]]:
 
 
 def _centre(xp: Any, x: Any) -> Any:
-    """Centre over stimuli: neither estimator changes, and large offsets no longer cost digits."""
+    """Centre over stimuli: neither estimator changes, and large offsets no longer cost digits.
+
+    What is left of a constant unit is the rounding of its mean, which is nothing.
+    """
     x = double(xp, x)
-    return x - xp.mean(x, axis=-2, keepdims=True)
+    mean = xp.mean(x, axis=-2, keepdims=True)
+    left = x - mean
+    flat = constant(xp, xp.sum(left * left, axis=-2, keepdims=True), mean, x.shape[-2])
+    return xp.where(flat, xp.zeros_like(left), left)
 
 
 def _traces(xp: Any, x: Any, y: Any) -> list[Any]:
