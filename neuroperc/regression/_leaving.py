@@ -66,15 +66,23 @@ def _add_folds(
         some = slice(first, first + step)
         makers = [_fold_maker(left[rows], shares[some], start) for rows in folds]
         for columns in batches(len(left), errors.shape[1], left.device):
-            y = take(columns)
-            parts = [left[rows].T @ y[rows] for rows in folds]
-            total = sum(parts, left[others].T @ y[others])
-            on_axes[:, columns] = total
-            for rows, maker, part in zip(folds, makers, parts, strict=True):
-                out = (maker @ (total - part)).reshape(-1, len(rows), part.shape[1])
-                out += y[rows]
-                errors[some, columns] += cpu(xp.einsum("ant,ant->at", out, out))
+            squares, on_axes[:, columns] = _of_folds(left, take(columns), folds, others, makers)
+            errors[some, columns] += squares
     return on_axes
+
+
+def _of_folds(left: Any, y: Any, folds: list[Any], others: Any, makers: list[Any]) -> tuple[Any, Any]:
+    """Return the squares (penalties, t) of a few targets (n, t) in rows of folds, and left.T @ y of all rows."""
+    parts = [left[rows].T @ y[rows] for rows in folds]
+    total = sum(parts, left[others].T @ y[others])
+    each = zip(folds, makers, parts, strict=True)
+    return sum(_squares(maker, total - part, y[rows]) for rows, maker, part in each), total
+
+
+def _squares(maker: Any, z: Any, y: Any) -> Any:
+    out = (maker @ z).reshape(-1, *y.shape)
+    out += y
+    return cpu(namespace(out).einsum("ant,ant->at", out, out))
 
 
 def _fold_maker(own: Any, shares: Any, start: float) -> Any:
