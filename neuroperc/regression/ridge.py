@@ -153,10 +153,7 @@ def _fit(
     def take(some: slice) -> Any:
         return to(these(some) - offsets[some], device, dtype)
 
-    on_axes = namespace(left).empty((left.shape[1], len(columns)), dtype=left.dtype, device=left.device)
-    for some in batches(len(rows), len(columns), left.device):
-        on_axes[:, some] = left.T @ take(some)
-    errors = left_out_errors(left, values, take, on_axes, alphas, blocks)
+    errors, on_axes = left_out_errors(left, values, take, len(columns), alphas, blocks)
     chosen = errors.argmin(axis=0) if per_target else np.full(len(columns), errors.mean(axis=1).argmin())
     alpha, found = alphas[chosen], errors[chosen, np.arange(len(columns))]
     kept = part if turned.axes is None else None

@@ -55,11 +55,12 @@ def test_leave_one_out_is_the_refitted_one(n, p):
     assert set(shared.alpha_) == {ALPHAS[mean.mean(axis=1).argmin()]}
 
 
+@pytest.mark.parametrize("size", [3, 14])
 @pytest.mark.parametrize(("n", "p"), [(60, 20), (42, 300)])
-def test_leaving_groups_out_is_the_refitted_one(n, p):
+def test_leaving_groups_out_is_the_refitted_one(n, p, size):
     x, y = simulated(n, p, 3)
-    groups = np.repeat(np.arange(n // 3), 3)
-    groups[:4] = 0  # groups of different sizes
+    groups = np.arange(n) // size
+    groups[: size + 1] = 0  # groups of different sizes
     error = np.zeros((len(ALPHAS), n, 3))
     for g in np.unique(groups):
         out = groups == g
@@ -100,20 +101,23 @@ def test_one_band_is_ridge():
     np.testing.assert_allclose(banded.predict(x), RidgeCV([10.0]).fit(x, y).predict(x), atol=1e-6)
 
 
-@pytest.mark.parametrize("groups", [None, np.arange(60) // 3, np.r_[np.zeros(4), np.arange(1, 57)]])
+@pytest.mark.parametrize(
+    "groups", [None, np.arange(60) // 3, np.arange(60) // 12, np.r_[np.zeros(4), np.arange(1, 57)]]
+)
 @pytest.mark.parametrize("p", [20, 59, 500])
 def test_ridge_by_torch_is_numpys(p, groups, monkeypatch):
     x, y = simulated(60, p, 150)
+    alphas = np.logspace(-1, 3, 7)
     y[:2, 3] = np.nan
-    here = RidgeCV(ALPHAS).fit(x, y, groups=groups)
+    here = RidgeCV(alphas).fit(x, y, groups=groups)
     monkeypatch.setitem(_leaving._BATCH_BYTES, True, 1)  # 64 targets at a time
-    monkeypatch.setattr(_leaving, "_MAKER_BYTES", 1)  # and one penalty
-    there = RidgeCV(ALPHAS, device="cpu").fit(x, y, groups=groups)
+    monkeypatch.setattr(_leaving, "_MAKER_BYTES", 1)  # and five penalties
+    there = RidgeCV(alphas, device="cpu").fit(x, y, groups=groups)
     np.testing.assert_array_equal(there.alpha_, here.alpha_)
     for name in ("coef_", "intercept_", "best_score_"):
         np.testing.assert_allclose(getattr(there, name), getattr(here, name), atol=1e-10, err_msg=name)
     np.testing.assert_allclose(there.predict(x), here.predict(x), atol=1e-10)
-    single = (RidgeCV(ALPHAS, device=d).fit(x.astype("f4"), y.astype("f4")).coef_ for d in (None, "cpu"))
+    single = (RidgeCV(alphas, device=d).fit(x.astype("f4"), y.astype("f4")).coef_ for d in (None, "cpu"))
     np.testing.assert_allclose(*single, atol=2e-4)
 
 
