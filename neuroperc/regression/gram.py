@@ -174,7 +174,7 @@ def rotate(
         x = np.asarray(cpu(_column_slice(features, slice(0, p))), dtype=np.float64)
         _check_block(x, n)
         x = to(x - x.mean(axis=0), device)
-        values, axes = map(_descending, eigh(x.T @ x))
+        values, axes = map(_descending, eigh(_square(x.T)))
         scores = x @ axes
     else:
         kernel, p = _accumulate(features, block_units, dtype, device)
@@ -221,11 +221,21 @@ def _accumulate(features: Any, block_units: int | None, dtype: str, device: Any)
         _check_block(block, n)
         wide = to(block, device)
         x = _as(wide - wide.mean(axis=0), dtype)  # the offset must go before digits do
-        product = x @ x.T  # NumPy sees that it is symmetric and does half of it
+        product = _square(x)
         total = _as(product, "float64") if total is None else total + _as(product, "float64")
         n_units += int(block.shape[1])
     check(total is not None, "features", "of at least one block", "none", "A generator can be used once only.")
     return total, n_units
+
+
+def _square(x: Any) -> Any:
+    """Return x @ x.T, of which NumPy does half, since it sees that it is symmetric; raise when it overflows."""
+    xp = namespace(x)
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = x @ x.T
+    largest = float(cpu(xp.max(xp.linalg.diagonal(product))))
+    check(np.isfinite(largest), "features", "small enough for their squares", f"squares of {largest}", "Scale them.")
+    return product
 
 
 def _check_block(block: Any, n: int) -> None:

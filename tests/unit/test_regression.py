@@ -81,6 +81,8 @@ def test_a_wide_ridge_keeps_no_weights_until_asked(data):
         (lambda x, y: BandedRidge(n_iter=1).fit(x, y).split_r2(x, y * np.nan), "y must be finite"),
         (lambda x, y: rotate(x[0]), "features must be"),
         (lambda x, y: rotate(np.where(x > 2, np.nan, x)), "features must be finite"),
+        (lambda x, y: rotate(1e200 * x), "features must be small enough for their squares, got squares of inf"),
+        (lambda x, y: rotate(1e200 * x.T), "features must be small enough for their squares, got squares of inf"),
         (lambda x, y: rotate(iter([x, x[:3]])), "a block of features must be"),
         (lambda x, y: rotate(iter([])), "features must be of at least one block"),
         (lambda x, y: cross_predict(x, y[:7], splits=shuffle_splits(range(40))), "targets must be"),
