@@ -128,6 +128,8 @@ def take_target(
           "Rows of one stimulus on both sides of a split leak: use groups='stimulus_id'.")  # fmt: skip
     strata = None if stratify is None else _labels(values, "stratify", stratify)
     found, ceilings = _reliability(responses, reliability, rule, rng)
+    if repeats == "keep" and isinstance(reliability, str) and rule not in BRAINSCORE:
+        found = found.at(1)  # single presentations are predicted
     check(rule == "r" or bool(np.any(found.value > 0)), "reliability", "above 0 for a neuroid at least",
           "none known", "Give reliability=, keep the repeats in responses, or use rule='r'.")  # fmt: skip
     return Target(values, labels, strata, found.value, found.n_repeats, ceilings, found.estimator)

@@ -177,11 +177,11 @@ def _standard(vectors: np.ndarray, method: str) -> np.ndarray:
     """Return vectors whose products are the agreement."""
     from scipy.stats import rankdata
 
-    x = rankdata(vectors, axis=-1) if method == "spearman" else vectors
-    x = x if method == "cosine" else x - x.mean(axis=-1, keepdims=True)
+    given = rankdata(vectors, axis=-1) if method == "spearman" else vectors
+    x = given if method == "cosine" else given - given.mean(axis=-1, keepdims=True)
     size = np.sqrt((x * x).sum(axis=-1, keepdims=True))
     # Of a few stimuli a resample may hold one distance only: what centring leaves of it is rounding.
-    rounding = 1e-12 * np.sqrt((vectors * vectors).sum(axis=-1, keepdims=True))
+    rounding = 1e-12 * np.sqrt((given * given).sum(axis=-1, keepdims=True))
     return np.divide(x, size, out=np.full_like(x, np.nan), where=size > rounding)
 
 

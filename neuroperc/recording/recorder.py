@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .._check import check, integer, non_negative
 from ..data import StimulusSet
 from .inputs import GRAY, UNSET
-from .session import measuring, open_session, turn
+from .session import open_session, turn
 from .store import lazy_variable
 
 
@@ -87,7 +87,7 @@ def record(
     device
         Where the model runs; default is where it is. It is moved back afterwards.
     dtype
-        Of the result: "float16" (which refuses a layer whose answers are too large or all too small for it), "float32"
+        Of the result: "float16" (answers too large for it are refused, of too small ones a warning tells), "float32"
         or "float64".
     client
         A ``distributed.Client``: batches of stimuli are spread over its workers, each with its copy of the model, and
@@ -127,9 +127,10 @@ def record(
     integer("batch_size", batch_size)
     non_negative("memory_bytes", memory_bytes)
     identity = session.identity() if store is not None else {}
-    with turn(client), measuring((model, foveate), session.feeder.device):
+    with turn(session):
         taps = session.chosen(session.taps(), layers)
         shapes = session.shapes(taps)
+    with turn(session, client):
         total = sum(int(np.prod(shape)) for shape in shapes) * session.dtype.itemsize
         if store is None:
             check(
@@ -188,7 +189,7 @@ def list_layers(
         model, stimuli, preprocess=preprocess, visual_deg=visual_deg, foveate=foveate, fixation_deg=fixation_deg,
         background=background, encoding=encoding, time_dim=time_dim, device=device, dtype=dtype,
     )  # fmt: skip
-    with turn(), measuring((model, foveate), session.feeder.device):
+    with turn(session):
         surveyed = session.taps()
         taps = session.chosen(surveyed, layers)
         taps += [tap for tap in surveyed if not tap.path and layers == "all" and session.usable(tap)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -115,17 +115,22 @@ def cross_predict(
     out = [np.full((len(test), y.shape[1]), np.nan) for _, test in pairs]
     chosen, spread = np.full((2, len(pairs), y.shape[1]), np.nan)
     for rows, columns in by_missing_rows(y):
-        part = turned if len(rows) == len(y) else rotate(turned.scores[_like(turned.scores, rows)], device=device)
+        part = turned if len(rows) == len(y) else _of_rows(turned, rows, device)
         folds = [_Fold.within(rows, train, test) for train, test in pairs]
         mine = _like_values(part.scores, y[np.ix_(rows, columns)])
         if estimator == "pls" or part.scores.shape[1] == 0:  # without any axis both give the training mean
-            found, spread[:, columns] = _pls(part, mine, folds, k)
+            found, spread[:, columns] = _pls(part, mine, folds, k if estimator == "pls" else 1)
         else:
             found, best, spread[:, columns] = _ridge(part, mine, folds, penalties, index[rows], alpha_per_target)
             chosen[:, columns] = best
         for fold, values, filled in zip(folds, found, out, strict=True):
             filled[np.ix_(fold.place, columns)] = values
     return HeldOut(out, pairs, chosen if estimator == "ridge" else None, spread)
+
+
+def _of_rows(turned: Rotated, rows: np.ndarray, device: Any) -> Rotated:
+    scores = turned.scores[_like(turned.scores, rows)]
+    return rotate(scores, device=device) if scores.shape[1] else replace(turned, scores=scores)
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,8 @@ def test_resamples_of_one_category_leave_the_interval():
         found = rsa({"kinds": model}, people, method=method, n_resamples=2000, rng=0)
         low, high = found.interval.values[0]
         assert low < found.score[0] < high and high - low < 1
+        far = rsa({"kinds": 1e13 * model}, 1e13 * people, method=method, n_resamples=2000, rng=0)
+        np.testing.assert_allclose(far.interval, found.interval, atol=1e-6)
         few = rsa({"kinds": people[0][:6, :6] + 0.3}, people[:, :6, :6], method=method, n_resamples=2000, rng=0)
         assert np.isfinite(few.interval).all()
 

@@ -57,6 +57,10 @@ def test_a_perfect_model_scores_one_whatever_the_number_of_repeats(estimator, sh
     scores = benchmark(perfect, measured[keep], reliability=estimator, **options)
     np.testing.assert_allclose(scores.n_repeats, 3 if keep.all() else 1 / (2 / 9 + 1 / 3))
     assert float(scores.aggregate[0]) == pytest.approx(1, abs=0.1)
+    single = benchmark(perfect, measured[keep], reliability=estimator, repeats="keep", **options)
+    np.testing.assert_allclose(single.n_repeats, 1)
+    assert float(single.aggregate[0]) == pytest.approx(1, abs=0.1)
+    assert (single.reliability < scores.reliability).all()
 
 
 def test_sign_and_gain():

@@ -200,6 +200,16 @@ def test_a_dead_layer_does_not_stop_a_sweep(model, v4, constant):
         scores = benchmark(dead, v4, estimator=estimator, splits=3, n_components=4, n_resamples=20)
         assert scores.n_undefined.values.tolist() == scores.n_not_pooled.values.tolist() == [8, 0]
         assert np.isnan(scores.aggregate[0])
+        torn = v4.copy(data=np.where(np.arange(len(v4))[:, None] % 5 == np.arange(v4.shape[1]), np.nan, v4.values))
+        scores = benchmark(dead, torn, estimator=estimator, splits=3, n_components=4, n_resamples=0)
+        assert np.isnan(scores.aggregate[0]) and np.isfinite(scores.aggregate[1])
+
+
+def test_a_dead_layer_takes_as_few_stimuli_as_any_other(model, v4):
+    few = {"dead": model.copy(data=np.zeros(model.shape)), "other": model}
+    first = np.isin(v4.stimulus_id, v4.stimulus_id.values[:20])
+    scores = benchmark(few, v4[first], estimator="ridge", splits=3, test_share=0.2, n_resamples=0)
+    assert np.isnan(scores.aggregate[0]) and np.isfinite(scores.aggregate[1])
 
 
 def test_predictions_that_are_rounding_have_no_score(model, v4):

@@ -206,3 +206,15 @@ def test_two_processes_attack_and_agree(tmp_path):
     first, second = (json.loads((tmp_path / f"rank{k}.json").read_text()) for k in (0, 1))
     assert first == second and first["steps"] == 10  # two epochs of 45 items in batches of 10
     np.testing.assert_allclose(first["rates"][::5], [1e-2, 2e-2])
+
+
+def test_a_class_that_is_masked_is_never_told():
+    class Masked(nn.Module):
+        def forward(self, x):
+            means = x.mean((1, 2, 3))
+            return torch.stack([means, 1 - means, torch.full_like(means, -torch.inf)], 1)
+
+    curve = attack_curve(Masked(), X, (X.mean((1, 2, 3)) < 0.5).long(), eps=[0], rng=0)
+    assert float(curve["accuracy"].iloc[0]) == 1
+    with pytest.raises(ValueError, match=r"model's answer must be free of NaN, got 3 NaN\. NaN is no class"):
+        attack_curve(lambda x: x.mean((2, 3))[:, :1] * torch.nan, X, Y * 0, eps=[0], rng=0)

@@ -13,7 +13,7 @@ from scipy import stats
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..._check import as_rng, check, finite, integer, non_negative
+from ..._check import as_rng, check, integer, non_negative
 from .attacks import Norm, pgd
 from .codes import check_codes, check_labels, on_codes
 
@@ -57,7 +57,8 @@ def correct(model: Callable[[Tensor], Any], images: Tensor, labels: Tensor, batc
 
 
 def _best(scores: Tensor) -> Tensor:
-    finite("model's answer", scores, "NaN is no class: look at the model.")
+    lost = int(scores.isnan().sum())
+    check(not lost, "model's answer", "free of NaN", f"{lost} NaN", "NaN is no class: look at the model.")
     return scores.argmax(1)
 
 

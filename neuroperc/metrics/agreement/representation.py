@@ -309,7 +309,7 @@ def _centre(xp: Any, x: Any) -> Any:
     mean = xp.mean(x, axis=-2, keepdims=True)
     left = x - mean
     flat = constant(xp, xp.sum(left * left, axis=-2, keepdims=True), mean, x.shape[-2])
-    return xp.where(flat, xp.zeros_like(left), left)
+    return xp.where(flat, xp.zeros_like(left), left) if bool(xp.any(flat)) else left
 
 
 def _traces(xp: Any, x: Any, y: Any) -> list[Any]:
