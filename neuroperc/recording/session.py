@@ -146,7 +146,7 @@ class Session:
         least = float(np.finfo(np.float16).smallest_normal)  # below it float16 keeps few digits, or none
         if self.dtype == np.float16 and float(answer.abs().max()) < least and bool(exact.any()):
             # No error: a blank stimulus may be alone in its batch.
-            lost = f"A batch of layer {tap.label} has no answer above {least:.1e}, and float16 few digits or none below it"
+            lost = f"A batch of layer {tap.label} has no answer above {least:.1e}, where float16 loses digits or all"
             warnings.warn(f"{lost}: use dtype='float32'.", RuntimeWarning, stacklevel=2)
 
     def answers(

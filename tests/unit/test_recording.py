@@ -270,7 +270,7 @@ def test_dtypes_and_memory():
         record(nn.Identity(), x, memory_bytes=1000, **RAW)
     with pytest.raises(ValueError, match=r"float32' holds larger numbers"):
         record(Scale(1e6), x, dtype="float16", **RAW)
-    with pytest.warns(RuntimeWarning, match=r"layer output has no answer above 6.1e-05, and float16 .* use dtype='float32'"):
+    with pytest.warns(RuntimeWarning, match="layer output has no answer above 6.1e-05, .* use dtype"):
         assert not record(Scale(1e-9), x, dtype="float16", **RAW).any()
     assert not record(Scale(0), x, dtype="float16", **RAW).any()  # a silent layer is what it is
     assert record(Scale(1e-9), x, **RAW).any()
