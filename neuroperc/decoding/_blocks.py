@@ -7,10 +7,12 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from tqdm.auto import tqdm
 
 from .._check import atomic_path, check, fail, integer
@@ -60,6 +62,12 @@ def digest(*parts: Any) -> str:
         found.update(repr(part if array is None else (array.shape, str(array.dtype))).encode())
         found.update(b"" if array is None else array.reshape(-1).view(np.uint8).data)
     return found.hexdigest()
+
+
+def settings_of(estimator: BaseEstimator) -> dict[str, Any]:
+    """Return the parameters but for where it runs; numbers that are equal look alike."""
+    found = {k: v for k, v in estimator.get_params().items() if k != "device"}
+    return {k: float(v) if isinstance(v, Real) and not isinstance(v, bool) else v for k, v in found.items()}
 
 
 def fit_blocks(

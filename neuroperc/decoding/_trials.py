@@ -83,6 +83,7 @@ def rows_by_stimulus(name: str, table: xr.DataArray, wanted: np.ndarray, whose: 
     labels = table.coords["stimulus_id"]
     check(labels.ndim == 1, name, "with a stimulus_id for each row", f"one of shape {labels.shape}")
     known = labels.values
+    check(len(known), name, "of one stimulus or more", "none")
     check(len(np.unique(known)) == len(known), name, "of one row a stimulus_id", "a stimulus twice",
           "Average them, or give a plain array, a row a presentation.")  # fmt: skip
     order = np.argsort(known, kind="stable")

@@ -119,7 +119,7 @@ def decode_labels(
     for name, array in (("labels", shown), ("runs", of_run)):
         check(array.shape == (len(x),), name, f"one for each of the {len(x)} rows", f"shape {array.shape}")
     for name, given in (("labels", labels), ("runs", runs)):
-        lost = np.flatnonzero(pd.isna(np.asarray(given)))
+        lost = np.flatnonzero(pd.isna(np.asarray(given, dtype=object)))
         check(not lost.size, name, "there for every row", f"none in row {lost[:1]}", "Name it or drop the row.")
     check(np.ptp(x, axis=0).any(), "patterns", "ones that vary", "constant voxels only")
     classes, numbers = np.unique(shown, return_inverse=True)

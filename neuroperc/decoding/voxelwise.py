@@ -294,7 +294,7 @@ def _check_groups(labels: np.ndarray, responses: xr.DataArray) -> None:
     check_same("groups", labels[:, None], names, "of one stimulus",
                "Rows of one stimulus on both sides of a split leak: use groups='stimulus_id'.")  # fmt: skip
     timed = "time_s" in responses.coords and responses.coords["time_s"].dims == ("presentation",)
-    series = timed or _counts_up(names)
+    series = timed or ("tr_s" in responses.attrs and _counts_up(names))
     check(not series or len(np.unique(labels)) < len(labels), "groups", "of several rows each for a time series",
           f"{len(labels)} of one row",
           'Neighbouring volumes leak: use groups="run", or drop time_s (and names such as "1:7") from rows that are '

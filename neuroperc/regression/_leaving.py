@@ -18,6 +18,7 @@ from ._loo import shrinkage
 
 _BATCH_BYTES = {True: 2**23, False: 2**28}  # on a CPU about what its last cache holds, elsewhere large products
 _MAKER_BYTES = 2**26
+_FEW_ROWS = 64  # of a group: fewer are left out side by side, more one after the other
 
 Take = Callable[[slice], Any]
 
@@ -44,7 +45,7 @@ def left_out_errors(
         shares = xp.concat([shares, xp.full((len(alphas), 1), -1.0, dtype=shares.dtype, device=left.device)], axis=1)
     blocks = [xp.asarray(rows, device=left.device) for rows in blocks]
     errors = np.zeros((len(alphas), n_targets))
-    large = r / len(alphas)  # from here on making z costs less than it spares
+    large = max(_FEW_ROWS, r / len(alphas))  # from here on making z costs less than it spares
     folds = [rows for block in blocks if block.shape[1] > large for rows in block]
     small = [block for block in blocks if block.shape[1] <= large]
     on_axes = _add_folds(errors, left, shares, start, take, folds, small)
@@ -61,7 +62,8 @@ def _add_folds(
     none = xp.zeros(0, dtype=xp.int64, device=left.device)
     others = xp.concat([none, *(block.reshape(-1) for block in small)]) if folds else slice(None)
     on_axes = xp.empty((left.shape[1], errors.shape[1]), dtype=left.dtype, device=left.device)
-    step = max(5, _MAKER_BYTES // left.nbytes) if folds else len(shares)  # each step takes the projections anew
+    fits = max(_MAKER_BYTES, min(5 * left.nbytes, 4 * _MAKER_BYTES)) // left.nbytes
+    step = max(1, fits) if folds else len(shares)  # each step takes the projections anew
     for first in range(0, len(shares), step):
         some = slice(first, first + step)
         makers = [_fold_maker(left[rows], shares[some], start) for rows in folds]

@@ -18,7 +18,8 @@ def write_checkpoint(path: Path, settings: dict[str, Any], content: dict[str, An
     """Write tensors and plain values; a reader sees the old file or the whole new one."""
     with atomic_path(path) as temporary:
         try:
-            torch.save({"format": _FORMAT, "settings": json.dumps(settings, sort_keys=True), **content}, temporary)
+            with temporary.open("wb") as file:  # torch makes of a path what a name with one dot cannot bear
+                torch.save({"format": _FORMAT, "settings": json.dumps(settings, sort_keys=True), **content}, file)
         except RuntimeError as error:  # torch's writer says so when the disk is full
             raise OSError(28, str(error).splitlines()[0]) from error
 

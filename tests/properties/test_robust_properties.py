@@ -63,7 +63,7 @@ def test_a_network_that_is_very_sure_is_no_safer(norm):
 
 def test_scores_that_are_no_numbers_are_no_class():
     x, y = torch.rand(4, 1, 2, 2), torch.zeros(4, dtype=torch.long)
-    with pytest.raises(ValueError, match="model's answer must be finite"):
+    with pytest.raises(ValueError, match="model's answer must be free of NaN"):
         robust.accuracy(lambda z: z.flatten(1) * float("nan"), x, y)
 
 
@@ -130,6 +130,8 @@ def test_a_killed_training_goes_on_with_the_same_bits(tmp_path, batch):
     for other in ({"batch_size": 6}, {"eps": 0.02}, {"rotate": False}, {"grayscale_share": 0.4}, {"weight_decay": 0.0}):
         with pytest.raises(ValueError, match="checkpoint must be of a training with"):
             fit_robust(resumed, (x, y), **options | other, checkpoint=path)
+    with pytest.raises(ValueError, match="checkpoint must be of a training with data_key"):
+        fit_robust(resumed, (1 - x, y), **options, checkpoint=path)
     kept = torch.load(path, weights_only=True)
     assert 0 < kept["step"] < 6
     fit_robust(resumed, (x, y), **options, checkpoint=path)

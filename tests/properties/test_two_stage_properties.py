@@ -179,6 +179,8 @@ def test_training_can_be_repeated_and_resumed(tmp_path):
     for other in ({"decay": 0.5}, {"learning_rate": 2e-3}):
         with pytest.raises(ValueError, match="checkpoint must be of a training with"):
             train_flow(resumed, clips, **common | other, **saved, validate=kill)
+    with pytest.raises(ValueError, match="checkpoint must be of a training with data_key"):
+        train_flow(resumed, npc.motion.flow_training_clips(6, size_px=16, augment=True, rng=1), **common, **saved)
     assert train_flow(resumed, clips, **common, **saved, validate=lambda _: 0.0).steps == 5
     after = whole.state_dict()
     for name, value in resumed.state_dict().items():

@@ -170,12 +170,14 @@ def test_what_would_leak_is_refused(function):
 
 @pytest.mark.parametrize("function", [encode_voxels, voxel_weights])
 def test_volumes_named_by_run_and_number_are_a_time_series(function):
-    """`read_bold` and `design` name rows so; a movie's frames keep their names when time_s is gone."""
-    frames = Y.assign_coords(stimulus_id=("presentation", [f"clip {k // 10}:{k % 10}" for k in range(20)]))
+    """`read_bold` and `design` name rows so; a movie's frames keep their names and tr_s when time_s is gone."""
+    trials = Y.assign_coords(stimulus_id=("presentation", [f"clip {k // 10}:{k % 10}" for k in range(20)]))
+    assert function(X, trials).sizes["neuroid"] == 4  # pictures may be numbered, too
+    frames = trials.assign_attrs(tr_s=2.0)
     with pytest.raises(ValueError, match="groups must be of several rows each for a time series"):
         function(X, frames)
     assert function(X, frames, groups=np.repeat(np.arange(5), 4)).sizes["neuroid"] == 4
-    pictures = Y.assign_coords(stimulus_id=("presentation", [f"cat:{k * 7 % 20}" for k in range(20)]))
+    pictures = frames.assign_coords(stimulus_id=("presentation", [f"cat:{k * 7 % 20}" for k in range(20)]))
     assert function(X, pictures).sizes["neuroid"] == 4  # not in order: no time series
     exemplars = Y.assign_coords(stimulus_id=("presentation", [f"class {k // 4}:{k % 4}" for k in range(20)]))
     assert function(X, exemplars).sizes["neuroid"] == 4  # too few of each
@@ -304,6 +306,7 @@ def test_classification_refuses():
                          ({"runs": np.repeat([0, 1], 10)}, "four or more"), ({"patterns": X[:, 0]}, r"\(row, voxel\)"),
                          ({"patterns": np.ones((20, 3))}, "patterns must be ones that vary"),
                          ({"labels": np.r_[[np.nan] * 3, np.ones(17)]}, "labels must be there for every row, got none"),
+                         ({"labels": [float("nan"), "a"] * 10}, "labels must be there for every row, got none"),
                          ({"labels": [None, *labels[1:]]}, r"got none in row \[0\]"),
                          ({"runs": np.r_[np.nan, runs[1:]]}, "runs must be there for every row, got none"),
                          ({"patterns": np.where(X > 1, np.nan, X)}, "patterns must be finite")]:  # fmt: skip

@@ -429,7 +429,7 @@ def test_hdf5_files_without_trials_are_named(tmp_path, shape):
         read_betas(tmp_path / "none.hdf5", trials=TRIALS[:0], scale=1)
 
 
-@pytest.mark.parametrize("column", ["i", "neuroid_id", "presentation"])
+@pytest.mark.parametrize("column", ["i", "neuroid_id", "vertex"])
 def test_columns_of_trials_are_never_lost_behind_those_of_voxels(tmp_path, stored, column):
     with pytest.raises(ValueError, match=f"trials must be without a column named as .*got {column}. Rename it"):
         read_betas(save(stored, tmp_path / "b.nii"), trials=TRIALS.assign(**{column: [7, 8, 9]}), scale=1)

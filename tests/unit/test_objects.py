@@ -268,8 +268,12 @@ def test_training_resumes_and_picks_the_best_epoch(tmp_path):
     again = npo.OAT(grid=(2, 2), d_model=16, n_heads=2, n_layers=1, d_feedforward=16, random_state=9)
     done = npo.fit_paths(again, trials, epochs=4, checkpoint=file, **how)  # all of it is in the file
     assert done.steps == result.steps
-    others = npo.ObjectTrials(scenes, paths.flip(0), np.array(["a", "b", "c"]))
-    for data, other in ((others, how), (trials, how | {"learning_rate": 1e-3})):
+    others = npo.ObjectTrials(npo.make_scenes(CELLS, [3, 0, 2]), paths, np.array(["a", "b", "c"]))
+    for data, other in (
+        (others, how),
+        (trials._replace(paths=paths.flip(0)), how),
+        (trials, how | {"learning_rate": 1e-3}),
+    ):
         with pytest.raises(ValueError, match="checkpoint must be of a training with"):
             npo.fit_paths(again, data, epochs=4, checkpoint=file, **other)
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))

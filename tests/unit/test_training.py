@@ -299,6 +299,11 @@ def test_data_refused(data, error, words):
         fit(line().requires_grad_(False), problem(), loss=squared, steps=4)
 
 
+def test_a_checkpoint_needs_no_ending(tmp_path):
+    fit(line(), problem(), loss=squared, steps=4, checkpoint=tmp_path / "state")
+    assert fit(line(), problem(), loss=squared, steps=4, checkpoint=tmp_path / "state").steps == 4
+
+
 def test_checkpoints_refused(tmp_path):
     path = tmp_path / "state.pt"
     fit(line(), problem(), loss=squared, steps=4, checkpoint=path)

@@ -15,7 +15,7 @@ from torch.nn.functional import mse_loss
 from ..._check import as_rng, check, fail, integer, non_negative, one_of, positive
 from ...training import TrainingResult
 from ...training import fit as train
-from .._blocks import digest
+from .._blocks import digest, settings_of
 from ._data import Batch, Patterns, Pictures, by_subject, patterns_of, subjects_of
 from .backbone import Backbone, Entry, Projector
 from .losses import bimixco_loss, mix_subjects, one_cycle_factor, soft_clip_loss, soft_clip_temperature
@@ -322,10 +322,9 @@ class MindEye(BaseEstimator):
 
     def _data_key(self, parts: list[Patterns], pretrained: MindEye | None) -> str:
         """Return what a checkpoint must agree with: all settings but where it runs, the data, and where it starts."""
-        settings = {k: v for k, v in self.get_params().items() if k != "device"}
         data = [a for p in parts for a in (p.subject, p.voxels.numpy(), p.rows.numpy(), p.tokens.numpy())]
         start = {} if pretrained is None else pretrained.network_.state_dict()
-        return digest(settings, *data, *(v.cpu().numpy() for v in start.values()))
+        return digest(settings_of(self), *data, *(v.cpu().numpy() for v in start.values()))
 
     def _optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         groups = [

@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate, normalize, pixel_shuffle
 from ..._check import check, fail, finite, integer, non_negative, positive
 from ...training import TrainingResult
 from ...training import fit as train
-from .._blocks import digest
+from .._blocks import digest, settings_of
 from .lowlevel import Convs
 
 _SEED_PX = 4  # side of the first map of the decoder
@@ -116,8 +116,7 @@ class PictureDecoder(BaseEstimator):
             torch.manual_seed(integer("random_state", self.random_state, minimum=0))
             self.network_ = _Upsampler(vectors, codes.mean((0, 2, 3)), self.width, n_doublings)
         self.network_.to(torch.device(self.device or "cpu"))
-        settings = {k: v for k, v in self.get_params().items() if k != "device"}
-        key = None if checkpoint is None else digest(settings, vectors.cpu().numpy(), codes.numpy())
+        key = None if checkpoint is None else digest(settings_of(self), vectors.cpu().numpy(), codes.numpy())
         self.history_: TrainingResult = train(
             self.network_, (vectors, codes), loss=self._loss, optimizer=lambda p: torch.optim.AdamW(p, lr=rate),
             epochs=self.epochs, batch_size=self.batch_size, schedule="cosine", clip_norm=1.0, checkpoint=checkpoint,

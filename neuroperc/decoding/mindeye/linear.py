@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from sklearn.base import BaseEstimator
 
 from ..._check import check, fail, finite, integer, positive
@@ -88,7 +87,7 @@ class BrainDiffuser(BaseEstimator):
         check(y.ndim >= 2 and len(y) == len(x), "embeddings", f"(picture, ...) for {len(x)} pictures", y.shape)
         finite("embeddings", y)
         alphas = ALPHAS if self.alpha is None else [positive("alpha", self.alpha)]
-        if groups is None and isinstance(betas, xr.DataArray):
+        if groups is None and "stimulus_id" in getattr(betas, "coords", {}):
             groups = betas.coords["stimulus_id"].values
         labels = np.arange(len(x)) if groups is None else np.asarray(groups)
         self.shape_, flat = y.shape[1:], y.reshape(len(y), -1)

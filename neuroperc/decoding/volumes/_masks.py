@@ -123,6 +123,9 @@ def voxels_of(responses: xr.DataArray) -> Voxels:
 
 def check_once(name: str, voxels: Voxels) -> None:
     """Raise unless each voxel of a volume is there once: of two only the last would be written."""
-    index, counts = np.unique(voxels.index, axis=0, return_counts=True)
-    twice = [] if voxels.surface else index[counts > 1].tolist()
-    check(not twice, name, "of each voxel once", f"{tuple(twice[0])} twice" if twice else "", "Write one brain a file.")
+    if voxels.surface:
+        return
+    flat = np.ravel_multi_index(tuple(voxels.index.T), voxels.shape, mode="wrap")
+    first = np.unique(flat, return_index=True)[1]
+    twice = np.delete(voxels.index, first, axis=0)[:1].tolist()
+    check(not twice, name, "of each voxel once", f"{tuple(*twice)} twice", "Write one brain a file.")

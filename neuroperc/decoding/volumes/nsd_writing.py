@@ -180,11 +180,11 @@ def _check_rows(rows: xr.DataArray, trials: pd.DataFrame, subject: int, per_sess
         fail(name, "in the order of the design", f"{got[other[0]]!r} for {wanted[other[0]]!r} in row {other[0]}")
     voxels = voxels_of(rows)
     check(voxels.affine is not None, name, "with the attribute affine", sorted(rows.attrs), "Vertices go elsewhere.")
-    check_once(name, voxels)
     inside = ((voxels.index >= 0) & (voxels.index < voxels.shape)).all()
     check(
         inside, name, f"of voxels inside the grid {voxels.shape}", f"up to {tuple(voxels.index.max(axis=0).tolist())}"
     )
+    check_once(name, voxels)
     for start in range(0, n, per_session):
         part = rows.values[start : start + per_session]
         low, high = float(part.min()), float(part.max())  # NaN when there is one

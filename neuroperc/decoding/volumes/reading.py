@@ -19,7 +19,7 @@ from ._sources import Source, open_source
 PathLike = str | os.PathLike[str]
 Nan = Literal["raise", "drop", "keep"]
 _TRIAL_KEY = ("subject", "session", "run")
-_OF_VOXELS = ("presentation", "neuroid", "neuroid_id", "i", "j", "k", "vertex")
+_OF_VOXELS = ("neuroid", "neuroid_id", "i", "j", "k", "vertex")
 _LONGEST_TR_S = 60.0
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ..._check import as_rng, check, integer, non_negative, positive
 from ...nets import Net
+from ...recording.identity import digest
 from ...training import TrainingResult, fit
 from .attacks import fgsm
 from .codes import CodesNet, check_codes
@@ -170,7 +171,10 @@ def fit_robust(
         steps=per_epoch * (len(rates) - 1), batch_size=batch_size, schedule=factor, mixed_precision=mixed_precision,
         validate=validate, checkpoint=checkpoint, checkpoint_every=checkpoint_every, n_workers=n_workers,
         progress=progress, random_state=random_state,
-        data_key=repr((per_epoch, rotate, eps, step, flip, grayscale_share, rates, weight_decay)),
+        data_key=None if checkpoint is None else digest(
+            per_epoch, rotate, eps, step, flip, grayscale_share, rates, float(weight_decay),
+            tuple(data) if isinstance(data, tuple | list) else None,  # a folder is known by its number of pictures
+        ),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..._check import check, integer, positive
+from ...recording.identity import digest
 from ...training import TrainingResult, fit
 from .clips import FlowClips
 from .model import MotionStages, TwoStageMotion
@@ -167,5 +168,7 @@ def train_flow(
         optimizer=partial(torch.optim.AdamW, lr=learning_rate, weight_decay=weight_decay),
         validate=None if validate is None else judge, validate_every=validate_every, checkpoint=checkpoint,
         checkpoint_every=checkpoint_every, mixed_precision=mixed_precision, progress=progress,
-        random_state=random_state, data_key=repr((len(clips), learning_rate, weight_decay, warmup, decay)),
+        random_state=random_state, data_key=None if checkpoint is None else digest(
+            vars(clips), *map(float, (learning_rate, weight_decay, warmup, decay))
+        ),
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from torch.nn import functional
 
 from ..._check import check, integer, positive
 from ...metrics import behavioral_delta, object_statistics
+from ...recording.identity import digest
 from ...training import TrainingResult, fit
 from .drawing import sample_paths
 from .scenes import ObjectScenes, ObjectTrials
@@ -201,9 +201,5 @@ def fit_paths(
         validate=None if validation is None else validate, patience=patience,
         mixed_precision=mixed_precision, checkpoint=checkpoint,
         checkpoint_every=integer("checkpoint_every", checkpoint_every) * n_steps, progress=progress,
-        random_state=random_state, data_key=f"{rate} {_digest(train.paths)}",
+        random_state=random_state, data_key=None if checkpoint is None else digest(rate, train),
     )  # fmt: skip
-
-
-def _digest(paths: Tensor) -> str:
-    return hashlib.sha256(paths.cpu().numpy().tobytes()).hexdigest()
