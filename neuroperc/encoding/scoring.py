@@ -116,8 +116,8 @@ def benchmark(
         One of `metrics.RULES` (default ``"signed"``: sign(r) r² / reliability, for each neuron before aggregating), or
         ``"brainscore-2025"`` or ``"brainscore-2026"``, which aggregate first.
     reliability
-        ``"split_half"``, ``"noise_ceiling"``, ``"explainable_variance"`` (from the repeats), a `metrics.Reliability`,
-        or numbers in variance units, one or one for each neuron.
+        ``"split_half"``, ``"noise_ceiling"``, ``"explainable_variance"`` (from the repeats, of their mean or, with
+        ``"keep"``, of one), a `metrics.Reliability`, or numbers in variance units, one or one for each neuron.
     n_components, alphas, alpha_per_target
         Of PLS and of ridge; see `regression.PLS` and `regression.RidgeCV`.
     n_resamples
