@@ -125,8 +125,8 @@ def encode_voxels(
         Responses (presentation, neuroid). Average repeats first, or keep them: groups hold them together.
     groups
         Name of a coordinate, or (presentation,) labels: ``"run"`` for time series. All rows of a stimulus belong to
-        one group, and a group of a time series (rows with `time_s`, or named ``"clip:0" "clip:1"`` ... as by
-        `read_bold`) holds several rows.
+        one group, and a group of a time series (rows with `time_s`; or with the attribute `tr_s`, and
+        named ``"clip:0" "clip:1"`` ... in order) holds several rows.
     n_folds
         Of groups; the number of groups leaves out one at a time.
     splits
@@ -297,8 +297,7 @@ def _check_groups(labels: np.ndarray, responses: xr.DataArray) -> None:
     series = timed or ("tr_s" in responses.attrs and _counts_up(names))
     check(not series or len(np.unique(labels)) < len(labels), "groups", "of several rows each for a time series",
           f"{len(labels)} of one row",
-          'Neighbouring volumes leak: use groups="run", or drop time_s (and names such as "1:7") from rows that are '
-          "trials.")  # fmt: skip
+          'Neighbouring volumes leak: use groups="run", or drop time_s and tr_s from rows that are trials.')  # fmt: skip
 
 
 def _counts_up(names: np.ndarray) -> bool:
