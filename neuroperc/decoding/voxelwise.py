@@ -297,7 +297,7 @@ def _check_groups(labels: np.ndarray, responses: xr.DataArray) -> None:
     series = timed or ("tr_s" in responses.attrs and _counts_up(names))
     check(not series or len(np.unique(labels)) < len(labels), "groups", "of several rows each for a time series",
           f"{len(labels)} of one row",
-          'Neighbouring volumes leak: use groups="run", or drop time_s and tr_s from rows that are trials.')  # fmt: skip
+          'Neighbouring volumes leak: use groups="run", or drop time_s and tr_s from rows of trials.')  # fmt: skip
 
 
 def _counts_up(names: np.ndarray) -> bool:
