@@ -55,9 +55,11 @@ def test_leave_one_out_is_the_refitted_one(n, p):
     assert set(shared.alpha_) == {ALPHAS[mean.mean(axis=1).argmin()]}
 
 
+@pytest.mark.parametrize("few", [1, 64])
 @pytest.mark.parametrize("size", [3, 14])
 @pytest.mark.parametrize(("n", "p"), [(60, 20), (42, 300)])
-def test_leaving_groups_out_is_the_refitted_one(n, p, size):
+def test_leaving_groups_out_is_the_refitted_one(n, p, size, few, monkeypatch):
+    monkeypatch.setattr(_leaving, "_FEW_ROWS", few)  # one after the other, and side by side
     x, y = simulated(n, p, 3)
     groups = np.arange(n) // size
     groups[: size + 1] = 0  # groups of different sizes
@@ -111,7 +113,8 @@ def test_ridge_by_torch_is_numpys(p, groups, monkeypatch):
     y[:2, 3] = np.nan
     here = RidgeCV(alphas).fit(x, y, groups=groups)
     monkeypatch.setitem(_leaving._BATCH_BYTES, True, 1)  # 64 targets at a time
-    monkeypatch.setattr(_leaving, "_MAKER_BYTES", 1)  # and five penalties
+    monkeypatch.setattr(_leaving, "_MAKER_BYTES", 1)  # and one penalty
+    monkeypatch.setattr(_leaving, "_FEW_ROWS", 1)
     there = RidgeCV(alphas, device="cpu").fit(x, y, groups=groups)
     np.testing.assert_array_equal(there.alpha_, here.alpha_)
     for name in ("coef_", "intercept_", "best_score_"):
