@@ -72,7 +72,7 @@ def plot(result: Result) -> Figure:
     pictures = {name: jpeg for name, jpeg in result.data["pictures"].items() if name != "photograph"}
     rows = len(pictures) // 4
     with npplot.style():
-        canvas = npplot.figure(rows, 4, width_in=2.4, height_in=2.6)
+        canvas = npplot.figure(rows, 4, width_in=1.8, height_in=2.0)
         canvas.suptitle("26 by 26 deg, gaze at the cross; reference: coded and decoded, nothing exchanged", fontsize=9)
         for ax, (name, jpeg) in zip(canvas.axes, pictures.items(), strict=True):
             picture = Image.open(io.BytesIO(base64.b64decode(jpeg)))
